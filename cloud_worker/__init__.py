@@ -1,0 +1,1 @@
+"""The worker: a result or a refusal, always one of them."""

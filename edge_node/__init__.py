@@ -1,0 +1,1 @@
+"""The headset: every frame gets exactly one answer."""

@@ -1,0 +1,1 @@
+"""The office: devices, groups, models and deployments."""

@@ -1,0 +1,1 @@
+"""The craft: models, runtimes and tasks."""

@@ -1,0 +1,1 @@
+"""Tasks: images or audio in, typed results out."""

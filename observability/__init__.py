@@ -1,0 +1,1 @@
+"""The senses: logs, metrics and traces."""

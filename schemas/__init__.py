@@ -1,0 +1,1 @@
+"""The language: messages, topics and documents of every conversation."""
