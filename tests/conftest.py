@@ -1,0 +1,82 @@
+"""Fixtures that every room's tests share: real servers, real models, real data, free ports.
+
+What a machine does not have skips a test with the reason; under CI a missing server or model is a failure,
+because a suite that quietly skips its servers proves nothing.
+"""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from headway.debian import find_mosquitto
+from headway.setup import cache_dir
+from inference.zoo import ZooError, fetch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip here; fail under CI, where everything has to be present."""
+    if os.environ.get("CI"):
+        pytest.fail(f"missing under CI: {reason}")
+    pytest.skip(reason)
+
+
+def require_server(name: str) -> Path:
+    """Path of a server program on PATH or in the sbin folders; skips, or fails under CI, when it is absent."""
+    found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin")
+    if found is None:
+        missing(f"{name} is not installed")
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real photos, videos and oracles beside the repository; skips where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("no ../shared/data beside the repository: tests on its photos and oracles are left out")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """The folder where ``make test`` put models, photos and Mosquitto."""
+    return cache_dir(os.environ)
+
+
+@pytest.fixture(scope="session")
+def models_dir(cache: Path) -> Path:
+    """Folder with the imported MediaPipe hand models; fetches them once where they are missing."""
+    folder = cache / "models"
+    try:
+        fetch("hands", folder)
+    except ZooError as error:
+        missing(str(error))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mosquitto_binary(cache: Path) -> Path:
+    """A Mosquitto that runs: from PATH, the sbin folders, or unpacked into the cache by ``make test``."""
+    found = find_mosquitto(cache)
+    if found is None:
+        missing("mosquitto is neither installed nor in the cache: `make test` gets it")
+    return found
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Gives a TCP port of the loopback interface that was free a moment ago."""
+
+    def pick() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return pick
