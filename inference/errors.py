@@ -1,0 +1,41 @@
+"""Vocabulary of refusals: every error the craft raises, under one base class.
+
+A message says what is wrong and what to do. What must stay here: all error classes of this room, so that
+a caller can catch ``InferenceError`` and never a bare ``Exception``.
+"""
+
+
+class InferenceError(Exception):
+    """Base of everything this room refuses or fails at."""
+
+
+class RuntimeMissingError(InferenceError):
+    """An engine is not installed or does not work here; names the extra to install."""
+
+
+class ModelLoadError(InferenceError):
+    """A file is not a model that the engine can open."""
+
+
+class ModelInputError(InferenceError):
+    """Inputs of a run differ from the model's specs in number, shape or dtype."""
+
+
+class ModelRunError(InferenceError):
+    """The engine failed while running, or the model was closed before."""
+
+
+class GraphError(InferenceError):
+    """A model file cannot be read as, or written from, a single plain graph."""
+
+
+class QuantiseRefusedError(InferenceError):
+    """A quantised model did not pass the gate, or could not be made; lists every reason."""
+
+    def __init__(self, reasons: tuple[str, ...]) -> None:
+        super().__init__("quantised model refused: " + "; ".join(reasons))
+        self.reasons = reasons
+
+
+class ModelPackageError(InferenceError):
+    """A model package is incomplete, altered or written by something else."""

@@ -1,0 +1,48 @@
+"""Table of engines: a runtime that is not a row here does not exist.
+
+An engine's module is imported only when it is asked for, so a headset without onnxruntime never notices.
+Each module offers ``create(options) -> Runtime``.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+
+from inference.errors import RuntimeMissingError
+from inference.runtimes.base import Runtime
+from inference.runtimes.options import RuntimeOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeRow:
+    """Where an engine's loader lives, what to install for it, which files it opens."""
+
+    module: str
+    install: str
+    suffix: str
+
+
+RUNTIMES: dict[str, RuntimeRow] = {
+    "litert": RuntimeRow(module="inference.runtimes.litert", install="headway[edge]", suffix=".tflite"),
+    "tflite": RuntimeRow(module="inference.runtimes.tflite", install="headway[tflite]", suffix=".tflite"),
+    "onnx": RuntimeRow(module="inference.runtimes.onnx", install="headway[worker]", suffix=".onnx"),
+    "null": RuntimeRow(module="inference.runtimes.null", install="headway", suffix=""),
+}
+
+
+def open_runtime(name: str, /, *, options: RuntimeOptions | None = None) -> Runtime:
+    """Open an engine by its row.
+
+    Raises:
+        RuntimeMissingError: unknown name, or the engine is not installed; names the extra.
+    """
+    row = RUNTIMES.get(name)
+    if row is None:
+        msg = f"unknown runtime {name!r}: choose one of {', '.join(RUNTIMES)}"
+        raise RuntimeMissingError(msg)
+    try:
+        module = import_module(row.module)
+    except (ImportError, SystemError) as error:
+        msg = f"runtime {name} is not installed ({error}): install {row.install}"
+        raise RuntimeMissingError(msg) from error
+    runtime: Runtime = module.create(options)
+    return runtime
