@@ -39,3 +39,11 @@ class QuantiseRefusedError(InferenceError):
 
 class ModelPackageError(InferenceError):
     """A model package is incomplete, altered or written by something else."""
+
+
+class TaskError(InferenceError):
+    """A model does not fit the task it was given to, or the input is not an image."""
+
+
+class OracleError(InferenceError):
+    """Photos or reference answers to score against are missing or not of the expected form."""

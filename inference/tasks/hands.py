@@ -1,0 +1,174 @@
+"""The hand task: a frame in, hands out. Stateless: regions come in, the regions for the next frame go out.
+
+The palm detector runs only while fewer hands than ``max_hands`` are tracked. Whoever keeps regions between
+frames (``inference.tasks.tracking``) lives on the headset, so that any worker may take any frame.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.errors import TaskError
+from inference.runtimes.base import Model
+from inference.tasks.landmark import check_landmark_model, hand_crop, project_landmarks, run_landmarks
+from inference.tasks.palm import check_palm_model, detect_palms
+from inference.tasks.roi import Roi, associate, roi_from_landmarks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandsConfig:
+    """Thresholds of MediaPipe's hand graph: scores 0 to 1, overlaps as intersection over union."""
+
+    max_hands: int = 2
+    palm_score: float = 0.5
+    presence: float = 0.5
+    nms_iou: float = 0.3
+    association_iou: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Hand:
+    """One hand.
+
+    ``landmarks``: (21, 3) float32; x and y are fractions of the frame's width and height, z is relative to
+    the wrist in the scale of x (MediaPipe's convention). ``presence``: probability of a hand, 0 to 1.
+    ``handedness``: the model's probability of a left hand, taking the picture for a mirrored (selfie) one;
+    where it is not mirrored the true hand is the other one. ``roi``: where it was looked for.
+    """
+
+    landmarks: NDArray[np.float32]
+    presence: float
+    handedness: float
+    roi: Roi
+
+    @property
+    def label(self) -> str:
+        """``Left`` or ``Right`` in MediaPipe's mirrored convention."""
+        return "Left" if self.handedness > 0.5 else "Right"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HandsResult:
+    """What one frame showed.
+
+    ``rejected`` counts regions that held no hand; ``timings_ns`` has the stages ``palm`` and ``landmark``.
+    """
+
+    hands: tuple[Hand, ...] = ()
+    next_rois: tuple[Roi, ...] = ()
+    palm_ran: bool = False
+    rejected: int = 0
+    timings_ns: dict[str, int] = field(default_factory=dict)
+
+
+class HandTask:
+    """Finds hands with a palm detector (None: only in given regions) and a landmark model.
+
+    Raises:
+        TaskError: a model's inputs or outputs are not those of a palm or hand landmark model.
+    """
+
+    def __init__(
+        self,
+        *,
+        palm: Model | None,
+        landmark: Model,
+        config: HandsConfig | None = None,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        check_landmark_model(landmark)
+        if palm is not None:
+            check_palm_model(palm)
+        self._palm = palm
+        self._landmark = landmark
+        self._config = config or HandsConfig()
+        self._clock_ns = clock_ns
+
+    def run(self, image_rgb: NDArray[np.uint8], *, rois: Sequence[Roi] = ()) -> HandsResult:
+        """Find hands in an image (H, W, 3) RGB; ``rois`` are regions in its pixels to look in first.
+
+        Raises:
+            TaskError: the image is not uint8 of shape (H, W, 3).
+        """
+        check_image(image_rgb)
+        started_ns = self._clock_ns()
+        palm_ran = self._palm is not None and len(rois) < self._config.max_hands
+        regions = self.regions(image_rgb, rois=rois)
+        found_ns = self._clock_ns()
+        seen = [self.look(image_rgb, roi) for roi in regions]
+        hands = tuple(hand for hand in seen if hand is not None)
+        height, width = image_rgb.shape[:2]
+        return HandsResult(
+            hands=hands,
+            next_rois=tuple(next_roi(hand, width=width, height=height) for hand in hands),
+            palm_ran=palm_ran,
+            rejected=len(seen) - len(hands),
+            timings_ns={"palm": found_ns - started_ns, "landmark": self._clock_ns() - found_ns},
+        )
+
+    def regions(self, image_rgb: NDArray[np.uint8], *, rois: Sequence[Roi] = ()) -> list[Roi]:
+        """The regions to look in: the tracked ones, then new palms while there is room."""
+        config = self._config
+        if self._palm is None or len(rois) >= config.max_hands:
+            return list(rois[: config.max_hands])
+        palms = detect_palms(image_rgb, model=self._palm, min_score=config.palm_score, nms_iou=config.nms_iou)
+        found = [palm.roi() for palm in palms[: config.max_hands]]
+        return associate(found=found, tracked=rois, min_iou=config.association_iou)[: config.max_hands]
+
+    def look(self, image_rgb: NDArray[np.uint8], roi: Roi) -> Hand | None:
+        """The hand in one region, or None where the model sees none or does not answer in numbers."""
+        raw = run_landmarks(hand_crop(image_rgb, roi), model=self._landmark)
+        if not (raw.presence > self._config.presence and np.isfinite(raw.points).all()):
+            return None
+        height, width = image_rgb.shape[:2]
+        scale = np.array([width, height, width], dtype=np.float32)
+        return Hand(
+            landmarks=project_landmarks(raw.points, roi) / scale,
+            presence=raw.presence,
+            handedness=raw.handedness,
+            roi=roi,
+        )
+
+
+def check_image(image: NDArray[np.generic]) -> None:
+    """Refuse what is not an 8-bit RGB image, before OpenCV fails with a text that helps nobody.
+
+    Raises:
+        TaskError: says what came and what is expected.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise TaskError(
+            f"image has shape {image.shape} and dtype {image.dtype}: pass uint8 pixels (height, width, 3), RGB"
+        )
+
+
+def next_roi(hand: Hand, *, width: int, height: int) -> Roi:
+    """Where to look for a hand in the next frame of the same size in pixels."""
+    return roi_from_landmarks(hand.landmarks[:, :2] * np.array([width, height], dtype=np.float32))
+
+
+def calibration_crops(
+    images: Iterable[NDArray[np.uint8]], palm: Model, landmark: Model | None = None
+) -> list[list[NDArray[np.float32]]]:
+    """What the landmark model really sees, for a quantiser: per photo, its crops [1, 224, 224, 3] 0 to 1.
+
+    One inner list per photo, so that calibration and held-back sets can be split by photo. With
+    ``landmark`` each hand is also cut out as tracking would cut it from the next frame.
+    """
+    crops = []
+    for image in images:
+        rois = [p.roi() for p in detect_palms(image, model=palm, min_score=0.5, nms_iou=0.3)]
+        if landmark is not None:
+            task = HandTask(palm=None, landmark=landmark)
+            hands = [hand for roi in rois if (hand := task.look(image, roi)) is not None]
+            height, width = image.shape[:2]
+            rois += [next_roi(hand, width=width, height=height) for hand in hands]
+        crops.append([_as_input(hand_crop(image, roi)) for roi in rois])
+    return crops
+
+
+def _as_input(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.multiply(crop, np.float32(1 / 255), dtype=np.float32)[np.newaxis]
