@@ -1,0 +1,234 @@
+"""Core: read a .tflite file as one plain graph of operators and tensors.
+
+Refuses, with the reason: several subgraphs, control flow, custom operators, state kept between runs, and
+files whose parts point outside of it. What must stay here: the only reader of the TensorFlow Lite schema;
+``graph_write`` is its only writer. A ``Graph`` never changes: edits make a new one.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from inference.errors import GraphError
+
+Document = Any  # the schema's own ModelT: every field of the file, mutable
+NO_TENSOR = -1
+
+_OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+_DTYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+_REFUSED_OPERATORS = {
+    **dict.fromkeys(
+        ("IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE"), "control flow"
+    ),
+    **dict.fromkeys(("CUSTOM", "PLACEHOLDER_FOR_GREATER_OP_CODES", "DELEGATE"), "custom operators"),
+    **dict.fromkeys(
+        ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "UNIDIRECTIONAL_SEQUENCE_LSTM"),
+        "state between runs",
+    ),
+}
+# What the schema's generated reader raises when offsets of a damaged file lead nowhere.
+_DAMAGE = (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """A tensor of the graph; ``payload_bytes`` is what it occupies, ``data_bytes`` what the file stores.
+
+    ``constant`` tensors have their values in the file. ``scales`` is empty for tensors that are not quantised,
+    holds one value per tensor or one per channel.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    constant: bool
+    data_bytes: int
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of the values at run time."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """An operator in execution order; an absent optional input is ``NO_TENSOR``."""
+
+    index: int
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """One plain graph. ``inputs`` and ``outputs`` index ``tensors``; ``content`` is the file itself."""
+
+    content: bytes
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    signature: str | None
+
+    def unpack(self) -> Document:
+        """Give a fresh, mutable copy of the whole file in the schema's own objects."""
+        return unpack(self.content)
+
+
+def read_graph(path: Path, /) -> Graph:
+    """Read a model file.
+
+    Raises:
+        GraphError: unreadable, damaged, or more than one plain graph; says which.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        msg = f"cannot read the model {path}: {error.strerror}; check the path and its rights"
+        raise GraphError(msg) from error
+    return parse_graph(content)
+
+
+def parse_graph(content: bytes, /) -> Graph:
+    """Read a model from memory.
+
+    Raises:
+        GraphError: damaged, or more than one plain graph; says which.
+    """
+    document = unpack(content)
+    _refuse_unsupported(document)
+    subgraph = document.subgraphs[0]
+    try:
+        tensors = tuple(_tensor(document, index) for index in range(len(subgraph.tensors)))
+        operators = tuple(
+            Operator(
+                index=index,
+                name=operator_name(document, operator),
+                inputs=_indices(operator.inputs),
+                outputs=_indices(operator.outputs),
+            )
+            for index, operator in enumerate(subgraph.operators)
+        )
+        graph = Graph(
+            content=content,
+            tensors=tensors,
+            operators=operators,
+            inputs=_indices(subgraph.inputs),
+            outputs=_indices(subgraph.outputs),
+            signature=_signature(document),
+        )
+    except _DAMAGE as error:
+        raise GraphError(_damaged(error)) from error
+    _check_indices(graph)
+    return graph
+
+
+def unpack(content: bytes, /) -> Document:
+    """Unpack a file into the schema's objects, with external buffers brought in.
+
+    Raises:
+        GraphError: not a .tflite file, or damaged.
+    """
+    if content[4:8] != b"TFL3":
+        msg = f"not a .tflite model (identifier {bytes(content[4:8])!r}, expected b'TFL3'): pass another file"
+        raise GraphError(msg)
+    try:
+        document = schema.ModelT.InitFromPackedBuf(content)
+        for buffer in document.buffers or []:
+            _bring_in(buffer, content)
+    except _DAMAGE as error:
+        raise GraphError(_damaged(error)) from error
+    return document
+
+
+def operator_name(document: Document, operator: Any) -> str:
+    """Name of an operator as the schema spells it, for example ``CONV_2D``."""
+    code = document.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return _OPERATORS.get(number, f"UNKNOWN_{number}")
+
+
+def _bring_in(buffer: Any, content: bytes) -> None:
+    # Offsets 0 and 1 mean "stored inside"; larger ones point behind the flatbuffer.
+    if buffer.offset <= 1:
+        return
+    end = buffer.offset + buffer.size
+    if end > len(content):
+        msg = (
+            f"an external buffer ends at byte {end} of {len(content)}: the file is cut short, fetch it again"
+        )
+        raise GraphError(msg)
+    buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+    buffer.offset = buffer.size = 0
+
+
+def _refuse_unsupported(document: Document) -> None:
+    count = len(document.subgraphs or [])
+    if count != 1:
+        msg = f"the model has {count} subgraphs, only single-graph models are supported: export it without control flow"
+        raise GraphError(msg)
+    subgraph = document.subgraphs[0]
+    if not subgraph.operators or not subgraph.tensors:
+        msg = "the model has no operators: pass a complete model"
+        raise GraphError(msg)
+    try:
+        names = sorted({operator_name(document, operator) for operator in subgraph.operators})
+    except _DAMAGE as error:
+        raise GraphError(_damaged(error)) from error
+    for name in names:
+        if reason := _REFUSED_OPERATORS.get(name):
+            msg = f"the model uses {reason} ({name}), which is not supported: export it without"
+            raise GraphError(msg)
+    if any(tensor.isVariable for tensor in subgraph.tensors):
+        msg = "the model keeps state between runs (variable tensors), which is not supported: export it stateless"
+        raise GraphError(msg)
+
+
+def _tensor(document: Document, index: int) -> Tensor:
+    raw = document.subgraphs[0].tensors[index]
+    data = document.buffers[raw.buffer].data
+    quantisation = raw.quantization
+    scales = quantisation.scale if quantisation and quantisation.scale is not None else ()
+    zero_points = quantisation.zeroPoint if quantisation and quantisation.zeroPoint is not None else ()
+    return Tensor(
+        index=index,
+        name=(raw.name or b"").decode(errors="replace"),
+        shape=_indices(raw.shape),
+        dtype=_DTYPES[raw.type],
+        constant=data is not None and len(data) > 0,
+        data_bytes=0 if data is None else len(data),
+        scales=tuple(float(value) for value in scales),
+        zero_points=tuple(int(value) for value in zero_points),
+    )
+
+
+def _signature(document: Document) -> str | None:
+    if not document.signatureDefs:
+        return None
+    key: bytes = document.signatureDefs[0].signatureKey
+    return key.decode(errors="replace")
+
+
+def _indices(values: Any) -> tuple[int, ...]:
+    return () if values is None else tuple(int(value) for value in values)
+
+
+def _check_indices(graph: Graph) -> None:
+    used = [*graph.inputs, *graph.outputs]
+    for operator in graph.operators:
+        used += [*(index for index in operator.inputs if index != NO_TENSOR), *operator.outputs]
+    if any(not 0 <= index < len(graph.tensors) for index in used):
+        msg = "an operator names a tensor that does not exist: the file is damaged, fetch it again"
+        raise GraphError(msg)
+
+
+def _damaged(error: BaseException) -> str:
+    return f"the model file is damaged ({type(error).__name__}: {error}): fetch it again"
