@@ -54,7 +54,7 @@ class Hand:
 class HandsResult:
     """What one frame showed.
 
-    ``rejected`` counts regions that held no hand; ``timings_ns`` has the stages ``palm`` and ``landmark``.
+    ``next_rois`` has one region per hand, in its order, in pixels of the frame. ``rejected`` counts regions that held no hand; ``timings_ns`` has the stages ``palm`` and ``landmark``.
     """
 
     hands: tuple[Hand, ...] = ()
@@ -87,16 +87,21 @@ class HandTask:
         self._config = config or HandsConfig()
         self._clock_ns = clock_ns
 
-    def run(self, image_rgb: NDArray[np.uint8], *, rois: Sequence[Roi] = ()) -> HandsResult:
+    def run(
+        self, image_rgb: NDArray[np.uint8], *, rois: Sequence[Roi] = (), search: bool = True
+    ) -> HandsResult:
         """Find hands in an image (H, W, 3) RGB; ``rois`` are regions in its pixels to look in first.
+
+        Without ``search`` the palm detector is left out even while hands are missing: a headset short of
+        time looks for new hands only in some of its frames.
 
         Raises:
             TaskError: the image is not uint8 of shape (H, W, 3).
         """
         check_image(image_rgb)
         started_ns = self._clock_ns()
-        palm_ran = self._palm is not None and len(rois) < self._config.max_hands
-        regions = self.regions(image_rgb, rois=rois)
+        searching = search and self._palm is not None and len(rois) < self._config.max_hands
+        regions = self.regions(image_rgb, rois=rois) if searching else list(rois[: self._config.max_hands])
         found_ns = self._clock_ns()
         seen = [self.look(image_rgb, roi) for roi in regions]
         hands = tuple(hand for hand in seen if hand is not None)
@@ -104,7 +109,7 @@ class HandTask:
         return HandsResult(
             hands=hands,
             next_rois=tuple(next_roi(hand, width=width, height=height) for hand in hands),
-            palm_ran=palm_ran,
+            palm_ran=searching,
             rejected=len(seen) - len(hands),
             timings_ns={"palm": found_ns - started_ns, "landmark": self._clock_ns() - found_ns},
         )
