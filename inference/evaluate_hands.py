@@ -1,0 +1,161 @@
+"""The command ``headway eval hands``: hands found in photos and videos against reference answers.
+
+Opens models, shows progress on stderr, prints figures on stdout. What is measured lies in
+``inference.scoring`` and ``inference.hand_agreement``.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from inference.errors import InferenceError, OracleError
+from inference.oracle import read_photos, read_videos
+from inference.runtimes.base import Model
+from inference.runtimes.registry import open_runtime
+from inference.score_hands import Advance, Figures, HandModels, score_photos, score_videos
+from inference.zoo import fetch, known
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 3
+_COLUMNS = ("n_images", "n_hands", "n_matched", "recall", "precision", "median", "p90")
+_COMPARED = ("n_regions", "median", "p90", "lost_hands", "handedness_flips", "false_presences")
+
+
+def hands(
+    *,
+    images: Annotated[Path, typer.Option(help="Folder of photos.")],
+    oracle: Annotated[Path, typer.Option(help="JSON with reference hands; entries are folder/file.")],
+    models: Annotated[Path | None, typer.Option(help="Folder of models; default: the cache.")] = None,
+    variant: Annotated[str, typer.Option(help="Which MediaPipe models: full or lite.")] = "full",
+    int8: Annotated[Path | None, typer.Option(help="Quantised landmark model: file or package.")] = None,
+    video: Annotated[Path | None, typer.Option(help="Folder of videos, run in tracking mode.")] = None,
+    video_oracle: Annotated[Path | None, typer.Option(help="JSON with reference hands per frame.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
+) -> None:
+    """Score found hands: recall, precision and distances, float and int8.
+
+    Example: headway eval hands --images photos --oracle hands.json --json
+    """
+    if (video is None) != (video_oracle is None):
+        _fail(EXIT_USAGE, "--video and --video-oracle belong together: pass both or neither")
+    absent = [
+        path for path in (images, oracle, models, int8, video, video_oracle) if path and not path.exists()
+    ]
+    if absent:
+        _fail(EXIT_UNAVAILABLE, f"{absent[0]} does not exist: pass a path that does")
+    try:
+        paths = _model_paths(models, variant)
+    except InferenceError as error:
+        _fail(EXIT_UNAVAILABLE, str(error))
+    try:
+        with _opened(paths, int8=int8) as opened:
+            figures = _evaluate(opened, images=images, oracle=oracle, video=video, video_oracle=video_oracle)
+    except InferenceError as error:
+        _fail(EXIT_FAILED, str(error))
+    _show(figures, as_json=as_json)
+
+
+def _evaluate(
+    models: HandModels, *, images: Path, oracle: Path, video: Path | None, video_oracle: Path | None
+) -> Figures:
+    """Figures of the photos and, where asked for, of the videos."""
+    photos = read_photos(oracle, folder=images)
+    videos = read_videos(video_oracle, folder=video) if video and video_oracle else []
+    everything = frozenset(photo.path.name for photo in photos)
+    with _progress({"photos": len(photos), "videos": len(videos)}) as advance:
+        figures: Figures = {
+            **score_photos(photos, models=models, held_back=everything, advance=advance["photos"])
+        }
+        if videos:
+            figures["video"] = score_videos(videos, models=models, advance=advance["videos"])
+    return figures
+
+
+def _model_paths(folder: Path | None, variant: str) -> dict[str, Path]:
+    """Model files by role; without a folder those of the cache, imported where they are missing.
+
+    Raises:
+        InferenceError: no such variant, or a model is neither there nor can be imported.
+    """
+    names = {"palm": f"palm_detection_{variant}", "landmark": f"hand_landmark_{variant}"}
+    if folder is None:
+        cache = _cache_dir(os.environ) / "models"
+        return {role: fetch(name, cache)[name] for role, name in names.items()}
+    paths = {role: folder / known(name)[0].file_name for role, name in names.items()}
+    absent = [path for path in paths.values() if not path.is_file()]
+    if absent:
+        raise OracleError(
+            f"{absent[0]} does not exist: run `headway model import hands` or leave out --models"
+        )
+    return paths
+
+
+def _cache_dir(environ: Mapping[str, str]) -> Path:
+    home = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(environ.get("HEADWAY_CACHE") or Path(home) / "headway")
+
+
+@contextmanager
+def _opened(paths: dict[str, Path], *, int8: Path | None) -> Iterator[HandModels]:
+    """The models, each on one thread, closed afterwards."""
+    runtime = open_runtime("litert")
+    with ExitStack() as stack:
+
+        def load(path: Path) -> Model:
+            return stack.enter_context(closing(runtime.load(path, threads=1)))
+
+        yield HandModels(
+            palm=load(paths["palm"]), landmark=load(paths["landmark"]), int8=load(int8) if int8 else None
+        )
+
+
+@contextmanager
+def _progress(totals: dict[str, int]) -> Iterator[dict[str, Advance]]:
+    """A bar on stderr per kind of work; gives what to call after each piece of it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bars = {name: progress.add_task(name, total=total) for name, total in totals.items() if total}
+        yield {name: partial(progress.advance, bar) for name, bar in bars.items()}
+
+
+def _show(figures: Figures, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(figures, indent=2))
+        return
+    rows = {name: row for name, row in figures.items() if name != "video"}
+    rows |= {f"video {name}": row for name, row in figures.get("video", {}).items()}
+    console = Console()
+    console.print(_table(rows, _COLUMNS))
+    compared = {name: row["against_float"] for name, row in rows.items() if "against_float" in row}
+    if compared:
+        console.print("int8 against float on the same regions")
+        console.print(_table(compared, _COMPARED))
+
+
+def _table(rows: Mapping[str, Figures], columns: tuple[str, ...]) -> Table:
+    table = Table("model", *columns, box=SIMPLE)
+    for name, row in rows.items():
+        table.add_row(name, *(_cell(row[column]) for column in columns))
+    return table
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _fail(code: int, message: str) -> NoReturn:
+    typer.echo(f"eval hands: {message}", err=True)
+    raise typer.Exit(code)
