@@ -16,20 +16,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.errors import InferenceError
+
 # The wheel serves as an archive of model files and is never installed: one fixed platform and Python version
 # give the same file everywhere, whatever this machine is.
-_FIXED_PLATFORM = (
-    "--implementation",
-    "cp",
-    "--python-version",
-    "3.12",
-    "--platform",
-    "manylinux_2_28_x86_64",
-)
+_FIXED_PYTHON = ("--implementation", "cp", "--python-version", "3.12", "--platform")
+_PLATFORM = "manylinux_2_28_x86_64"
 _DOWNLOAD_TIMEOUT_S = 900
 
 
-class ZooError(Exception):
+class ZooError(InferenceError):
     """A known model could not be imported; the text names the fix."""
 
 
@@ -161,14 +157,16 @@ def _import_from(wheel: str, rows: Iterable[KnownModel], *, into: Path) -> None:
         ) from error
 
 
-def download_wheel(requirement: str, into: Path) -> Path:
+def download_wheel(requirement: str, into: Path, *, platform: str = _PLATFORM) -> Path:
     """Download one wheel as an archive, never to install it; returns its path.
+
+    ``platform`` is the tag of the wheel that is taken, whatever this machine is.
 
     Raises:
         ZooError: pip is missing, the index cannot be reached or lacks the wheel.
     """
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary=:all:", *_FIXED_PLATFORM, "--dest", str(into), requirement]
+    command += ["--only-binary=:all:", *_FIXED_PYTHON, platform, "--dest", str(into), requirement]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_DOWNLOAD_TIMEOUT_S, check=False

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-from headway.debian import find_mosquitto
+from headway.provision import find_mosquitto
 from headway.setup import cache_dir
 from inference.zoo import ZooError, fetch
 

@@ -1,0 +1,48 @@
+# Two commands matter: `make demo` and `make test`. Needed: git, make, python3 >= 3.10; no root, no python3-venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_EXTRAS := edge,worker,manager,quantize,plot
+TEST_EXTRAS := $(DEMO_EXTRAS),test
+ARGS ?=
+
+.PHONY: help demo test check bench fuzz schemas setup setup-test clean
+.DEFAULT_GOAL := help
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+setup:  ## the virtual environment, without test tools
+	@$(PYTHON) headway/setup.py --venv $(VENV) --extras $(DEMO_EXTRAS)
+
+setup-test:  ## the virtual environment with test tools
+	@$(PYTHON) headway/setup.py --venv $(VENV) --extras $(TEST_EXTRAS)
+
+demo: setup  ## the main job end to end, about a minute; ARGS="--seconds 30" and the like
+	@$(BIN)/python -m headway.provision
+	@$(BIN)/headway demo $(ARGS)
+
+test: setup-test  ## every test
+	@$(BIN)/python -m headway.provision
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup-test  ## style, types and the floors of the house
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@echo "check: clean"
+
+bench: setup-test  ## what the road costs; results in bench/results
+	@$(BIN)/python -m headway.provision mosquitto
+	@$(BIN)/python -m bench.offload $(ARGS)
+
+fuzz: setup-test  ## mutants of every message against verify, codec and a live worker
+	@$(BIN)/python -m headway.provision
+	@$(BIN)/python -m bench.fuzz $(ARGS)
+
+schemas: setup  ## generate schemas/generated anew (needs flatc 2.0.8)
+	@$(BIN)/python -m schemas.generate
+
+clean:  ## everything that was set up or written here; the cache of models stays
+	rm -rf $(VENV) .venv-tflite .headway out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,113 @@
+"""Shell that gets what is not a Python package: Mosquitto, the MediaPipe models, photos with hands.
+
+Each thing is looked for before it is fetched, so a second run touches no network. Mosquitto comes from PATH,
+else unpacked out of Debian's packages, else through Homebrew; it is never installed as a system service.
+Refuses nothing silently: what cannot be had raises with the fix.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import typer
+
+from headway import debian
+from headway.errors import DebianError, HeadwayError, ProvisionError
+from headway.photos import ensure_photos
+from headway.setup import cache_dir
+from inference.zoo import ZooError, fetch
+
+# Debian puts the server where ordinary users' PATH does not look; Homebrew does the same.
+_SBIN = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+_INSTALL_MOSQUITTO = "install Mosquitto with your system's package manager so that `mosquitto` is on PATH"
+
+
+def find_mosquitto(cache: Path) -> Path | None:
+    """Mosquitto on PATH, in the sbin folders or unpacked in the cache; None where there is none."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SBIN, str(cache / "mosquitto" / "bin")])
+    found = shutil.which("mosquitto", path=path)
+    return None if found is None else Path(found)
+
+
+def ensure_mosquitto(cache: Path) -> Path:
+    """A Mosquitto that starts, fetched where there is none.
+
+    Raises:
+        ProvisionError: there is no way to get one here; names what to install.
+    """
+    found = find_mosquitto(cache)
+    if found is not None:
+        return found
+    if debian.is_available():
+        try:
+            return debian.unpack_program("mosquitto", "usr/sbin/mosquitto", cache=cache)
+        except DebianError as error:
+            raise ProvisionError(f"no Mosquitto: {error}; or {_INSTALL_MOSQUITTO}") from error
+    if shutil.which("brew") is not None:
+        done = subprocess.run(
+            ["brew", "install", "--quiet", "mosquitto"], capture_output=True, text=True, check=False
+        )
+        found = find_mosquitto(cache)
+        if found is not None:
+            return found
+        raise ProvisionError(
+            f"brew could not install mosquitto ({done.stderr.strip()[-200:]}): {_INSTALL_MOSQUITTO}"
+        )
+    raise ProvisionError(
+        f"no Mosquitto here, and neither apt-get nor brew to get it with: {_INSTALL_MOSQUITTO}"
+    )
+
+
+def ensure_models(cache: Path) -> dict[str, Path]:
+    """The MediaPipe hand models in ``<cache>/models``.
+
+    Raises:
+        ProvisionError: they are not there and cannot be downloaded.
+    """
+    try:
+        return fetch("hands", cache / "models")
+    except ZooError as error:
+        raise ProvisionError(str(error)) from error
+
+
+def _mosquitto(cache: Path) -> str:
+    return f"mosquitto at {ensure_mosquitto(cache)}"
+
+
+def _models(cache: Path) -> str:
+    return f"{len(ensure_models(cache))} hand models in {cache / 'models'}"
+
+
+def _photos(cache: Path) -> str:
+    return f"{len(ensure_photos(cache))} photos in {cache / 'photos'}"
+
+
+THINGS: dict[str, Callable[[Path], str]] = {"mosquitto": _mosquitto, "models": _models, "photos": _photos}
+
+
+def main(names: Sequence[str]) -> int:
+    """Get the named things, or all; returns the exit code: 0 all there, 2 usage, 3 one cannot be had."""
+    unknown = [name for name in names if name not in THINGS]
+    if unknown:
+        typer.echo(
+            f"provision: no such thing as {', '.join(unknown)}: choose of {', '.join(THINGS)}", err=True
+        )
+        return 2
+    cache = cache_dir(os.environ)
+    for name in names or THINGS:
+        started_s = time.monotonic()
+        try:
+            outcome = THINGS[name](cache)
+        except (HeadwayError, OSError) as error:
+            typer.echo(f"provision failed: {name}: {error}", err=True)
+            return 3
+        typer.echo(f"provision [{time.monotonic() - started_s:4.1f} s] {outcome}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
