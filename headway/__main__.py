@@ -1,0 +1,5 @@
+"""``python -m headway`` is the same door."""
+
+from headway.cli import main
+
+main()

@@ -1,0 +1,115 @@
+"""Shell: the rooms as child processes of the door.
+
+Each child runs in its own session, so that Ctrl-C reaches the door alone and the door ends its children
+in order; a child whose parent is killed is ended by the kernel where it can do that (Linux). A child
+that prints one JSON line when it is ready is waited for. Its stderr goes to a log file.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headway.errors import ChildError
+
+LOG_TAIL_LINES = 12
+
+
+@dataclass(slots=True, kw_only=True)
+class Child:
+    """One running room."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    buffered: bytes = field(default=b"", repr=False)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self.process.poll() is None
+
+    def ready(self, *, timeout_s: float) -> dict[str, object]:
+        """Wait for the child's JSON line.
+
+        Raises:
+            ChildError: it ended or stayed silent; carries the end of its log.
+        """
+        line = self._line(deadline=time.monotonic() + timeout_s)
+        try:
+            message = json.loads(line)
+        except ValueError as error:
+            raise ChildError(f"{self.name} answered {line[:200]!r} where a JSON line was expected") from error
+        if not isinstance(message, dict):
+            raise ChildError(f"{self.name} answered {line[:200]!r} where a JSON object was expected")
+        return message
+
+    def _line(self, *, deadline: float) -> bytes:
+        stream = self.process.stdout
+        assert stream is not None
+        while b"\n" not in self.buffered:
+            left_s = deadline - time.monotonic()
+            readable = select.select([stream], [], [], max(0.0, left_s))[0]
+            if not readable:
+                raise ChildError(f"{self.name} was not ready in time.\n{self.tail()}")
+            piece = os.read(stream.fileno(), 65_536)
+            if not piece:
+                raise ChildError(f"{self.name} ended with status {self.process.wait()}.\n{self.tail()}")
+            self.buffered += piece
+        line, _, self.buffered = self.buffered.partition(b"\n")
+        return line
+
+    def rest(self) -> bytes:
+        """What an ended child printed on stdout and nobody read yet."""
+        stream = self.process.stdout
+        assert stream is not None
+        return self.buffered + stream.read()
+
+    def tail(self) -> str:
+        """The end of the child's log, for an error text."""
+        if not self.log.exists():
+            return ""
+        lines = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return f"The end of {self.log}:\n" + "\n".join(f"  {line}" for line in lines)
+
+    def stop(self, *, timeout_s: float = 5.0) -> int:
+        """Ask the child to end (SIGTERM), then make it (SIGKILL). Returns its exit status."""
+        if self.running:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        return self.process.wait()
+
+
+def headway_command(*arguments: str) -> list[str]:
+    """The command line of ``headway ARGUMENTS`` with this interpreter."""
+    return [sys.executable, "-m", "headway", *arguments]
+
+
+def start(name: str, command: list[str], *, logs: Path, nice: int = 0) -> Child:
+    """Start a room as a child.
+
+    Raises:
+        ChildError: the program cannot be started.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"{name}.log"
+    leashed = [sys.executable, "-m", "headway.leash", str(os.getpid()), str(nice), *command]
+    try:
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                leashed,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise ChildError(f"{name} cannot be started: {error}") from error
+    return Child(name=name, process=process, log=log)

@@ -1,0 +1,124 @@
+"""Pure core: the demo's report, from frame lines and what the manager said.
+
+Nothing here measures: every figure comes from the event log or from the manager's answers. Outcomes are
+as the headset logged them; ``headway.checker`` judges them a second time.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from headway.checker import OUTCOMES, check
+
+NS_PER_MS = 1e6
+
+Event = Mapping[str, Any]
+
+
+def frames_of(events: Sequence[Event], headset: str) -> list[Event]:
+    """The frame lines of one headset in order."""
+    lines = [event for event in events if event["kind"] == "frame" and event["headset"] == headset]
+    return sorted(lines, key=lambda event: event["frame_id"])
+
+
+def headset_report(headset: str, events: Sequence[Event], *, registered_s: float | None) -> dict[str, Any]:
+    """One entry of ``headsets``. Latencies are over answered frames, from the scheduled capture."""
+    frames = frames_of(events, headset)
+    outcomes = Counter(frame["outcome"] for frame in frames)
+    paths = Counter(frame["path"] for frame in frames)
+    answered = [frame for frame in frames if frame["outcome"] != "none"]
+    switches = sum(1 for event in events if event["kind"] == "switch" and event["headset"] == headset)
+    return {
+        "id": headset,
+        "registered_s": registered_s,
+        "scheduled": len(frames),
+        "captured": sum(1 for frame in frames if frame["captured"]),
+        "skipped": sum(1 for frame in frames if frame["skipped"]),
+        **{outcome: outcomes[outcome] for outcome in OUTCOMES},
+        "unanswered": outcomes["late"] + outcomes["none"],
+        "latency_ms": quantiles([frame["latency_ms"] for frame in answered], (50, 99)),
+        "age_ms": quantiles([frame["age_ms"] for frame in answered], (99,)),
+        "paths": {path: paths[path] for path in ("local", "offload")},
+        "switches": switches,
+        "model": frames[-1]["model"] if frames else None,
+        "host_late": sum(1 for frame in frames if frame["host_late"]),
+    }
+
+
+def outage_report(
+    headset: str, events: Sequence[Event], *, cut_ns: int | None, restored_ns: int | None
+) -> dict[str, Any]:
+    """What happened to a headset whose network was cut; times are the host's monotonic clock."""
+    if cut_ns is None or restored_ns is None:
+        return {
+            "headset": headset,
+            "seconds": 0.0,
+            "unanswered": None,
+            "first_local_after_ms": None,
+            "first_offload_after_ms": None,
+        }
+    frames = frames_of(events, headset)
+    during = [frame for frame in frames if cut_ns <= frame["scheduled_ns"] < restored_ns]
+    return {
+        "headset": headset,
+        "seconds": round((restored_ns - cut_ns) / 1e9, 3),
+        "frames": len(during),
+        "unanswered": sum(1 for frame in during if frame["outcome"] in ("late", "none")),
+        "first_local_after_ms": _first_after_ms(frames, "local", cut_ns),
+        "first_offload_after_ms": _first_after_ms(frames, "offload", restored_ns),
+    }
+
+
+def _first_after_ms(frames: Sequence[Event], path: str, since_ns: int) -> float | None:
+    """When the first frame scheduled since then was answered on this path."""
+    answers = [
+        frame["answer_ns"] for frame in frames if frame["path"] == path and frame["scheduled_ns"] >= since_ns
+    ]
+    return round((min(answers) - since_ns) / NS_PER_MS, 1) if answers else None
+
+
+def quantiles(values: Sequence[float], percents: Sequence[int]) -> dict[str, float | None]:
+    """``{"p50": …}`` in the unit of the values; None where there are none."""
+    if not values:
+        return {f"p{percent}": None for percent in percents}
+    found = np.percentile(np.asarray(values, dtype=np.float64), percents)
+    return {f"p{percent}": round(float(value), 2) for percent, value in zip(percents, found, strict=True)}
+
+
+def findings_of(headsets: Sequence[Mapping[str, Any]], events: Sequence[Event]) -> list[str]:
+    """What the independent checker has to say about each headset's entry; empty when all agree."""
+    return [
+        f"{finding.headset} frame {finding.frame_id}: {finding.text}"
+        for entry in headsets
+        for finding in check(entry["id"], frames_of(events, entry["id"]), entry)
+    ]
+
+
+EXPECTED_REASONS = ("digest_mismatch", "golden_mismatch", "unloadable")
+
+
+def shortfalls(report: Mapping[str, Any]) -> list[str]:
+    """What the run promised and did not do; these make the demo's exit status 1."""
+    found: list[str] = []
+    for entry in report["headsets"]:
+        if entry["registered_s"] is None:
+            found.append(f"{entry['id']} never registered")
+        if entry["none"]:
+            found.append(f"{entry['id']} left {entry['none']} frames without an answer")
+    outcomes = [(row["outcome"], row["reason"]) for row in report["deployments"]]
+    if not outcomes or outcomes[0][0] != "succeeded":
+        found.append("the group's deployment did not succeed")
+    refused = sorted(reason for outcome, reason in outcomes[1:] if outcome == "failed" and reason)
+    found += [
+        f"no deployment failed with {reason}"
+        for reason in EXPECTED_REASONS
+        if not any(reason in text for text in refused)
+    ]
+    found += [
+        f"{row['id']} should have failed but {row['outcome']}"
+        for row in report["deployments"][1:]
+        if row["outcome"] != "failed"
+    ]
+    return found + [f"the checker disagrees: {text}" for text in report["checker"]["findings"]]
