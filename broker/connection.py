@@ -1,0 +1,223 @@
+"""One MQTT connection, from CONNECT to its end: paho without its thread.
+
+Shell, and the only importer of paho: nothing else may know which library speaks
+MQTT here. It is used on the reactor's thread alone (paho 2 has no lock round its
+writer), over a socket that `dial` connected. It never reconnects: a connection
+ends once, and the session makes a new one, so no state of paho's outlives it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from broker.dial import discard_on_close
+from broker.reactor import Reactor
+from broker.road import Delivery, Message, Will
+from broker.session_config import SessionConfig
+
+_PACKET_OVERHEAD_BYTES = 66 * 1024  # the longest topic and some properties
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionEvents:
+    """What a connection tells its owner, always on the reactor's thread.
+
+    `opened`, `delivered` and `acked` come from inside paho, which holds a lock then:
+    they may publish and subscribe, nothing else.
+    """
+
+    opened: Callable[[], None]
+    heard: Callable[[], None]  # bytes arrived
+    progressed: Callable[[], None]  # something was read or written: is there more to send?
+    delivered: Callable[[Delivery], None]
+    acked: Callable[[int, bool], None]  # (id of the publication, refused by the broker)
+    subscription_refused: Callable[[str], None]
+    ended: Callable[[str], None]  # why, in words
+
+
+class _Paho(mqtt.Client):
+    """A paho client over a socket that somebody else connected."""
+
+    def __init__(self, sock: socket.socket, config: SessionConfig) -> None:
+        self.given = sock
+        self.is_v5 = config.protocol == 5
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=config.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5 if self.is_v5 else MQTTProtocolVersion.MQTTv311,
+            clean_session=None if self.is_v5 else True,
+            reconnect_on_failure=False,
+        )
+        self.max_inflight_messages = 0  # the session keeps its own window
+        if config.username is not None:
+            self.username_pw_set(config.username, config.password)
+        # Without one, paho writes from inside publish(), where it may hold its callback lock.
+        self.on_socket_register_write = lambda *_: None
+
+    def _create_socket(self) -> socket.socket:
+        return self.given
+
+    def open(self, config: SessionConfig) -> None:
+        """Queue the CONNECT."""
+        address = config.address
+        if not self.is_v5:
+            self.connect(address.host, address.port, config.keepalive_s)
+            return
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = config.max_payload_bytes + _PACKET_OVERHEAD_BYTES
+        self.connect(address.host, address.port, config.keepalive_s, clean_start=True, properties=properties)
+
+
+class Connection:
+    """One connection; made on the reactor's thread from a connected socket."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        config: SessionConfig,
+        *,
+        reactor: Reactor,
+        will: Will | None,
+        events: ConnectionEvents,
+    ) -> None:
+        self._reactor = reactor
+        self._events = events
+        self._sock = sock
+        self._ended = False
+        self._writing = True
+        self._reason = "the broker closed the connection"
+        self._asked: dict[int, list[str]] = {}
+        self._client = client = _Paho(sock, config)
+        if will is not None:
+            client.will_set(will.topic, will.payload, will.qos, will.retain)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_socket_close = lambda _client, _userdata, _sock: self._reactor.unwatch(self._sock)
+        reactor.watch(sock, self._on_socket, write=True)
+        client.open(config)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker accepted us and nothing ended it since."""
+        return not self._ended and self._client.is_connected() and self._client.socket() is not None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether something handed over is not written yet (also after the end)."""
+        return self._client.want_write()
+
+    def publish(self, message: Message) -> int:
+        """Hand over one publication and begin to write it; returns its id."""
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+        self._client.loop_write()
+        return info.mid
+
+    def queue(self, message: Message) -> None:
+        """Hand over one publication from inside an event; the next turn writes it."""
+        self._client.publish(message.topic, message.payload, message.qos, message.retain)
+
+    def subscribe(self, filters: list[tuple[str, int]]) -> None:
+        """Ask for all of `filters` in one packet."""
+        _rc, mid = self._client.subscribe(filters)
+        if mid is not None:
+            self._asked[mid] = [topic_filter for topic_filter, _qos in filters]
+
+    def keep_alive(self) -> None:
+        """Let paho send its PINGREQ; call it about once a second."""
+        self._client.loop_misc()
+        self.settle()
+
+    def settle(self) -> None:
+        """Follow up on whatever the last calls did to the socket."""
+        if self._ended:
+            return
+        if self._client.socket() is None:
+            self._end()
+        elif self._client.want_write() != self._writing:
+            self._writing = not self._writing
+            self._reactor.watch(self._sock, self._on_socket, write=self._writing)
+
+    def abandon(self, reason: str) -> None:
+        """End it at once and discard what the kernel still holds."""
+        if self._ended:
+            return
+        self._reason = reason
+        self._reactor.unwatch(self._sock)
+        discard_on_close(self._sock)
+        self._sock.close()
+        self._end()
+
+    def leave(self) -> None:
+        """Say DISCONNECT, so that the broker keeps our will to itself."""
+        self._reason = "left"
+        self._client.disconnect()
+        self._client.loop_write()
+        if self._client.socket() is None:
+            self._end()
+        else:
+            self.abandon("left while the way out was blocked")
+
+    def _end(self) -> None:
+        self._ended = True
+        self._client.on_socket_close = None  # its finaliser may run on any thread
+        self._sock.close()
+        self._events.ended(self._reason)
+
+    def _on_socket(self, readable: bool, writable: bool) -> None:  # noqa: FBT001  a SocketHandler
+        if writable:
+            self._client.loop_write()
+        if readable and self._client.socket() is not None:
+            self._events.heard()
+            self._client.loop_read()
+        if self.connected:
+            self._events.progressed()
+        self.settle()
+
+    def _on_connect(
+        self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self._reason = f"the broker refused us: {reason}"
+        else:
+            self._events.opened()
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _userdata: Any, flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._reason = f"the broker sent us away: {reason}"
+
+    def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        self._events.delivered(
+            Delivery(
+                topic=message.topic,
+                payload=bytes(message.payload),
+                qos=message.qos,
+                retain=message.retain,
+                received_ns=self._reactor.now_ns,
+            )
+        )
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _userdata: Any, mid: int, reasons: list[ReasonCode], _properties: Any
+    ) -> None:
+        for topic_filter, reason in zip(self._asked.pop(mid, []), reasons, strict=False):
+            if reason.is_failure:
+                self._events.subscription_refused(topic_filter)
+
+    def _on_publish(
+        self, _client: mqtt.Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any
+    ) -> None:
+        self._events.acked(mid, reason.is_failure)

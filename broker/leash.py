@@ -1,0 +1,73 @@
+"""Run one command, and end it as soon as the parent is gone. Standard library only.
+
+Shell, started as a script of its own: it reads nothing from this project, so that
+it starts in milliseconds. The parent is gone when the pipe on stdin ends or when
+our parent's id changes; the second covers a pipe that some forked child of the
+parent still holds open. On Linux the child also dies with this process itself.
+
+It prints the child's process id on one line of stdout and exits as the child did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+_POLL_S = 0.25
+_TERM_S = 1.0
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_us() -> Callable[[], None] | None:
+    """Return what the child runs before exec, where the system has such a thing."""
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None)  # loaded here: between fork and exec nothing may allocate much
+    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _parent_gone(parent: int) -> bool:
+    readable, _, _ = select.select([0], [], [], _POLL_S)
+    if readable and not os.read(0, 64):
+        return True
+    return os.getppid() != parent
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(_TERM_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def main(command: list[str]) -> int:
+    """Run `command`; returns its exit status, or 128 + the signal that ended it."""
+    parent = os.getppid()
+    # A Ctrl-C in the terminal reaches the whole group; the owner decides what ends when.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child = subprocess.Popen(  # preexec_fn is safe: this process has one thread
+        command,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=_die_with_us(),  # noqa: PLW1509
+    )
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone already; the loop sees that
+        sys.stdout.write(f"{child.pid}\n")
+        sys.stdout.flush()
+    while child.poll() is None:
+        if _parent_gone(parent):
+            _end(child)
+    status = child.returncode
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
