@@ -4,6 +4,7 @@ Presence and handedness come out of the model as probabilities already; applying
 never let presence fall below 0.5. Pure but for the model it runs.
 """
 
+import re
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +19,8 @@ LANDMARK_SIDE = 224
 N_LANDMARKS = 21
 NORMALIZE_Z = 0.4
 _POINTS_SIZE = N_LANDMARKS * 3
+_OUTPUT_NAME = re.compile(r"Identity(?:_(\d+))?(?::\d+)?$")
+_OUTPUT_POSITIONS = [0, 1, 2, 3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +64,12 @@ def run_landmarks(crop: NDArray[np.uint8], *, model: Model) -> RawLandmarks:
 def decode_landmarks(outputs: tuple[Array, ...], specs: tuple[TensorSpec, ...]) -> RawLandmarks:
     """Read the model's outputs: the first 63 values are the points, the two single ones are the scores.
 
-    Screen points come before world points and presence before handedness, in the order of the file and
-    in the order of MediaPipe's names (``Identity``, ``Identity_1``, ...).
+    Screen points come before world points and presence before handedness: in the order of MediaPipe's
+    names (``Identity``, ``Identity_1``, ...) where the outputs bear them, else in the order of the file.
     """
-    ordered = sorted(zip(specs, outputs, strict=True), key=lambda pair: _position(pair[0]))
+    pairs = list(zip(specs, outputs, strict=True))
+    positions = [_position(spec.name) for spec in specs]
+    ordered = [pairs[i] for i in np.argsort(positions)] if sorted(positions) == _OUTPUT_POSITIONS else pairs
     real = [decode_output(values, spec).reshape(-1) for spec, values in ordered]
     points = next(values for values in real if values.size == _POINTS_SIZE)
     presence, handedness = (float(values[0]) for values in real if values.size == 1)
@@ -79,7 +84,7 @@ def project_landmarks(points: NDArray[np.float32], roi: Roi) -> NDArray[np.float
     return np.concatenate([screen, depth], axis=1).astype(np.float32)
 
 
-def _position(spec: TensorSpec) -> int:
-    """0 unless the name ends as MediaPipe's do, so that sorting keeps any other order as it is."""
-    stem, _, number = spec.name.partition(":")[0].rpartition("_")
-    return int(number) if stem.endswith("Identity") and number.isdigit() else 0
+def _position(name: str) -> int:
+    """The number at the end of MediaPipe's output names, -1 for any other name."""
+    found = _OUTPUT_NAME.search(name)
+    return int(found.group(1) or 0) if found else -1

@@ -48,7 +48,7 @@ def crop_image(image_rgb: NDArray[np.uint8], roi: Roi, *, side: int, border: int
 
 def encode_image(crop: NDArray[np.uint8], spec: TensorSpec) -> Array:
     """A uint8 crop (side, side, 3) as the model's input [1, side, side, 3], pixel values 0 to 1."""
-    if spec.scale is None or spec.zero_point is None:
+    if spec.scale is None or spec.zero_point is None or spec.dtype.startswith("float"):
         return np.multiply(crop, _UNIT, dtype=np.float32)[np.newaxis]
     table = _quantised_pixels(spec.dtype, spec.scale, spec.zero_point)
     return np.take(table, crop)[np.newaxis]
@@ -56,7 +56,7 @@ def encode_image(crop: NDArray[np.uint8], spec: TensorSpec) -> Array:
 
 def decode_output(values: Array, spec: TensorSpec) -> NDArray[np.float32]:
     """A model output as real float32 numbers, its shape kept."""
-    if spec.scale is None or spec.zero_point is None:
+    if spec.scale is None or spec.zero_point is None or spec.dtype.startswith("float"):
         return np.asarray(values, dtype=np.float32)
     return (values.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
 
