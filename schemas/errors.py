@@ -2,7 +2,10 @@
 
 SchemaError
 ├── MalformedMessage   the peer sent bytes or a document that break the contract; carries a Reason
-└── TopicError         we asked for a topic that the table does not know, or with a bad id
+├── EncodeError        we built a message that the contract does not allow
+├── TopicError         we asked for a topic that the table does not know, or with a bad id
+├── IllegalTransitionError   (states)    we moved an update by an event that its state does not know
+└── GenerateError      (generate)  flatc is missing, of another version, or refused a schema
 """
 
 from enum import Enum
@@ -38,6 +41,10 @@ class MalformedMessage(SchemaError):  # noqa: N818 - the word of the contract, r
         super().__init__(f"{reason.value}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class EncodeError(SchemaError):
+    """A message of our own that no peer would accept; says which field."""
 
 
 class TopicError(SchemaError):
