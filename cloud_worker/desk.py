@@ -1,0 +1,130 @@
+"""Shell: where messages from headsets come in, on the reactor's thread.
+
+Reads the topic and the bytes, answers pings at once, and hands requests for work on. Every message that comes
+in is either counted as dropped (retained, repeated, no request at all) or gets exactly one reply. The sender
+is the one in the topic, which the broker's access list attests; a header that disagrees is malformed.
+"""
+
+from dataclasses import dataclass
+
+from broker.road import Delivery
+from cloud_worker.aging import Aging
+from cloud_worker.execute import Executor
+from cloud_worker.repeats import Repeats
+from cloud_worker.replier import Replier
+from cloud_worker.request import TASK_WORDS, Request
+from cloud_worker.tally import Tally
+from schemas.codec import decode
+from schemas.errors import MalformedMessage, Reason, TopicError
+from schemas.messages import Audio, DataMessage, Frame, Ping, RefusalReason, TensorFrame
+from schemas.topics import parse, row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Envelope:
+    """What the topic and the clock say of one message."""
+
+    device: str
+    task_word: str
+    received_ns: int
+
+
+class Desk:
+    """Takes messages in and sees that each is accounted for."""
+
+    def __init__(
+        self,
+        *,
+        replier: Replier,
+        executor: Executor,
+        tally: Tally,
+        max_payload_bytes: int = row("infer").max_payload_bytes,
+    ) -> None:
+        self._replier = replier
+        self._executor = executor
+        self._tally = tally
+        self._max_payload_bytes = max_payload_bytes
+        self._aging = Aging()
+        self._repeats = Repeats()
+
+    def receive(self, delivery: Delivery) -> None:
+        """Take in one message; a handler of the data road."""
+        self._tally.note("received")
+        if delivery.retain:  # a stored frame is older than any budget, and no headset may store one
+            self._tally.note("dropped_retained")
+            return
+        envelope = _open_envelope(delivery)
+        if envelope is None:
+            self._tally.note("dropped_foreign")
+            return
+        if len(delivery.payload) > self._max_payload_bytes:
+            detail = (
+                f"{len(delivery.payload)} bytes, allowed are {self._max_payload_bytes}: send a smaller frame"
+            )
+            self._refuse(envelope, reason=RefusalReason.TOO_LARGE, detail=detail)
+            return
+        try:
+            # the road's buffer is only ours until this handler returns, and a frame outlives it in line
+            payload = delivery.payload if isinstance(delivery.payload, bytes) else bytes(delivery.payload)
+            message = decode(payload, stream="infer")
+            _check_task(message, envelope)
+        except MalformedMessage as error:
+            self._tally.malformed(error.reason)
+            self._refuse(envelope, reason=RefusalReason.MALFORMED, detail=str(error))
+            return
+        self._admit(message, envelope)
+
+    def _admit(self, message: DataMessage, envelope: _Envelope) -> None:
+        header = message.header
+        sender = (envelope.device, header.boot_id)
+        if self._repeats.is_repeat(sender, (header.task, header.frame_id)):
+            self._tally.note("repeats")
+            return
+        lost_ns = self._aging.lost_ns(sender, send_ns=header.send_ns, received_ns=envelope.received_ns)
+        left_ns = header.budget_us * 1000 - lost_ns
+        if isinstance(message, Ping):
+            self._tally.note("pings")
+            self._replier.pong(
+                message,
+                device=envelope.device,
+                task_word=envelope.task_word,
+                received_ns=envelope.received_ns,
+                left_ns=left_ns,
+            )
+        elif isinstance(message, (Frame, TensorFrame, Audio)):  # decode let nothing else through
+            self._executor.offer(
+                Request(
+                    device=envelope.device,
+                    task_word=envelope.task_word,
+                    message=message,
+                    received_ns=envelope.received_ns,
+                    left_ns=left_ns,
+                )
+            )
+
+    def _refuse(self, envelope: _Envelope, *, reason: RefusalReason, detail: str) -> None:
+        self._replier.unreadable(
+            device=envelope.device,
+            task_word=envelope.task_word,
+            reason=reason,
+            detail=detail,
+            received_ns=envelope.received_ns,
+        )
+
+
+def _open_envelope(delivery: Delivery) -> _Envelope | None:
+    try:
+        stream, ids = parse(delivery.topic)
+    except TopicError:
+        return None
+    if stream.name != "infer":
+        return None
+    return _Envelope(device=ids["device"], task_word=ids["task"], received_ns=delivery.received_ns)
+
+
+def _check_task(message: DataMessage, envelope: _Envelope) -> None:
+    if TASK_WORDS.get(envelope.task_word) is not message.header.task:
+        raise MalformedMessage(
+            Reason.BAD_VALUE,
+            f"the header's task is {message.header.task.name.lower()}, the topic says {envelope.task_word}",
+        )

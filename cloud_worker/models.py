@@ -1,0 +1,121 @@
+"""Shell: model files of a folder, opened with the chosen engine.
+
+Files are found by the names under which the models are published, with the engine's suffix. Every slot opens
+its own copies, because a model belongs to one thread; digests are taken once.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloud_worker.answerers import Answerer, HandsAnswerer, NullAnswerer
+from cloud_worker.errors import WorkerConfigError
+from inference.errors import InferenceError
+from inference.runtimes.base import Runtime
+from inference.runtimes.options import RuntimeOptions
+from inference.runtimes.registry import RUNTIMES, open_runtime
+from inference.tasks.hands import HandsConfig
+from schemas.messages import Frame, Task
+
+# what people call an engine -> the row of inference.runtimes.registry
+ENGINES: dict[str, str] = {"litert": "litert", "onnxruntime": "onnx"}
+NULL = "null"
+RUNTIME_NAMES = (*ENGINES, NULL)
+
+HAND_FILES = {"palm": "palm_detection_full", "landmark": "hand_landmark_full"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kitchen:
+    """What the worker can answer and how to make the answerers of one slot."""
+
+    make_answerers: Callable[[], Mapping[Task, Answerer]]
+    kinds: Mapping[Task, tuple[type[Frame], ...]]
+    digests: Mapping[Task, bytes]
+    runtimes: Mapping[str, str]
+    takes_time: bool = True  # False: answered on the reactor's thread
+
+
+def null_kitchen(tasks: tuple[Task, ...], *, reply_bytes: int) -> Kitchen:
+    """A worker that computes nothing."""
+    return Kitchen(
+        make_answerers=lambda: {task: NullAnswerer(reply_bytes=reply_bytes) for task in tasks},
+        kinds=dict.fromkeys(tasks, (Frame,)),
+        digests={},
+        runtimes={NULL: "1"},
+        takes_time=False,
+    )
+
+
+def hands_kitchen(
+    folder: Path,
+    *,
+    runtime: str,
+    max_hands: int,
+    max_pixels: int,
+    clock_ns: Callable[[], int],
+    providers: tuple[str, ...] = (),
+    threads: int = 1,
+) -> Kitchen:
+    """The hand task with the models of a folder.
+
+    Raises:
+        WorkerConfigError: the engine is missing or a model file is absent; names the fix.
+    """
+    row = RUNTIMES[ENGINES[runtime]]
+    files = {part: folder / f"{name}{row.suffix}" for part, name in HAND_FILES.items()}
+    if absent := [str(path) for path in files.values() if not path.is_file()]:
+        raise WorkerConfigError(
+            f"no model file {' and '.join(absent)}: pass the folder that holds it with --models, "
+            f"or choose another --runtime"
+        )
+    try:
+        engine = open_runtime(ENGINES[runtime], options=RuntimeOptions(providers=providers))
+    except InferenceError as error:
+        raise WorkerConfigError(str(error)) from error
+    digest = hashlib.sha256(files["landmark"].read_bytes()).digest()
+    config = HandsConfig(max_hands=max_hands)
+
+    def make() -> dict[Task, Answerer]:
+        return {
+            Task.HANDS: _hands(
+                engine,
+                files,
+                digest=digest,
+                threads=threads,
+                max_pixels=max_pixels,
+                clock_ns=clock_ns,
+                config=config,
+            )
+        }
+
+    return Kitchen(
+        make_answerers=make,
+        kinds={Task.HANDS: (Frame,)},
+        digests={Task.HANDS: digest},
+        runtimes={engine.name: engine.version},
+    )
+
+
+def _hands(
+    engine: Runtime,
+    files: Mapping[str, Path],
+    *,
+    digest: bytes,
+    threads: int,
+    max_pixels: int,
+    clock_ns: Callable[[], int],
+    config: HandsConfig,
+) -> HandsAnswerer:
+    try:
+        return HandsAnswerer(
+            palm=engine.load(files["palm"], threads=threads),
+            landmark=engine.load(files["landmark"], threads=threads),
+            model_digest=digest,
+            max_pixels=max_pixels,
+            clock_ns=clock_ns,
+            config=config,
+        )
+    except InferenceError as error:
+        raise WorkerConfigError(f"cannot use the models of this folder: {error}") from error

@@ -1,0 +1,87 @@
+"""Shell: one worker on its two roads: subscriptions, presence, load and a clean leave.
+
+Owns no thread and no timer; ``main`` (or a test) calls ``beat`` and ``leave``. Works over any ``Road``.
+"""
+
+import random
+from collections.abc import Callable
+
+from broker.road import Delivery, Road, RoadState
+from cloud_worker.desk import Desk
+from cloud_worker.execute import Executor
+from cloud_worker.presence import Identity, Presence
+from cloud_worker.tally import Tally
+from observability import log
+from schemas.documents import Resync, parse_document
+from schemas.errors import MalformedMessage
+from schemas.topics import pool_filter, topic, topic_filter
+
+_log = log.get("cloud_worker.service")
+
+Later = Callable[[float, Callable[[], None]], object]  # (delay in seconds, call)
+
+
+class Service:
+    """A worker that is open for work until it leaves."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        control: Road,
+        data: Road,
+        desk: Desk,
+        executor: Executor,
+        presence: Presence,
+        tally: Tally,
+        later: Later,
+        rng: random.Random,
+    ) -> None:
+        self._identity = identity
+        self._control = control
+        self._data = data
+        self._desk = desk
+        self._executor = executor
+        self._presence = presence
+        self._tally = tally
+        self._later = later
+        self._rng = rng
+
+    def open(self) -> None:
+        """Subscribe to the own address, to the pool of every task, and to resync."""
+        who = self._identity
+        self._data.subscribe(topic_filter("infer", site=who.site, worker=who.worker), self._desk.receive)
+        for task in who.tasks:
+            self._data.subscribe(pool_filter(who.site, task), self._desk.receive)
+        self._control.subscribe(topic("resync", site=who.site), self._resync, qos=1)
+
+    def beat(self) -> None:
+        """Say how busy the worker is; call at most twice a second."""
+        if self._control.state is not RoadState.READY:
+            return
+        message = self._presence.load(
+            self._tally.snapshot(), queued=self._executor.queued, running=self._executor.running
+        )
+        self._control.publish(message.topic, message.payload)
+
+    def leave(self, *, timeout_s: float) -> bool:
+        """Refuse new work, finish what runs, say goodbye; False where a run outlasted ``timeout_s``."""
+        gone = self._presence.offline()  # first, so that headsets choose another worker meanwhile
+        if not self._control.publish(gone.topic, gone.payload, qos=gone.qos, retain=gone.retain):
+            _log.warning("the goodbye was not accepted: this worker stays online until its will is sent")
+        finished = self._executor.drain(timeout_s=timeout_s)
+        self._data.close()
+        self._control.close()
+        return finished
+
+    def _resync(self, delivery: Delivery) -> None:
+        try:
+            order = parse_document(Resync, delivery.payload)
+        except MalformedMessage as error:
+            _log.warning("a resync was not readable", reason=error.reason.value, detail=error.detail)
+            return
+        self._later(self._rng.uniform(0, order.jitter_ms / 1000), self._say_online)
+
+    def _say_online(self) -> None:
+        here = self._presence.online()
+        self._control.publish(here.topic, here.payload, qos=here.qos, retain=here.retain)

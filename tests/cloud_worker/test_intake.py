@@ -1,0 +1,126 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_worker.intake import Intake, IntakeConfig, Offer
+from schemas.messages import Audio, Encoding, RefusalReason, Task
+from tests.cloud_worker.builders import MS, frame, header, request, tensor_frame
+
+LOADED = b"\x07" * 32
+CONFIG = IntakeConfig(
+    offers={Task.HANDS: Offer(models=frozenset({LOADED})), Task.TEXT: Offer()}, depth=2, max_pixels=64 * 48
+)
+AUDIO = Audio(header=header(), sample_rate_hz=16000, channels=1, encoding=Encoding.PCM_S16LE, payload=b"\0\0")
+
+REFUSED = [
+    ("a task this worker lacks", request(task=Task.DETECT), RefusalReason.UNSUPPORTED_TASK),
+    ("a message of another kind", request(message=AUDIO), RefusalReason.UNSUPPORTED_TASK),
+    ("a placement nobody announced", request(placement_id=9), RefusalReason.UNKNOWN_PLACEMENT),
+    ("tensors without a cut", request(message=tensor_frame()), RefusalReason.UNKNOWN_PLACEMENT),
+    (
+        "tensors of an unknown cut",
+        request(message=tensor_frame(placement_id=3)),
+        RefusalReason.UNKNOWN_PLACEMENT,
+    ),
+    ("a model that is not loaded", request(model_digest=b"\x08" * 32), RefusalReason.UNKNOWN_MODEL),
+    ("more pixels than allowed", request(message=frame(width=65, height=48)), RefusalReason.TOO_LARGE),
+    ("a budget that is over", request(left_ns=0), RefusalReason.EXPIRED),
+    ("a budget lost on the way", request(left_ns=-5), RefusalReason.EXPIRED),
+]
+
+
+@pytest.mark.parametrize(("asked", "reason"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_each_wrong_request_is_refused_with_its_reason(asked, reason):
+    intake = Intake(CONFIG)
+    (refused,) = intake.offer(asked, now_ns=0)
+    assert refused.request is asked
+    assert refused.reason is reason
+    assert refused.detail
+    assert len(intake) == 0
+
+
+def test_the_loaded_model_may_be_asked_for_by_name_or_left_open():
+    intake = Intake(CONFIG)
+    assert intake.offer(request("h-1", model_digest=LOADED), now_ns=0) == ()
+    assert intake.offer(request("h-2"), now_ns=0) == ()
+
+
+def test_a_full_line_refuses_another_headset_but_not_a_newer_frame_of_one_in_line():
+    intake = Intake(CONFIG)
+    assert intake.offer(request("h-1"), now_ns=0) == ()
+    assert intake.offer(request("h-2"), now_ns=0) == ()
+    (busy,) = intake.offer(request("h-3"), now_ns=0)
+    assert (busy.reason, busy.request.device) == (RefusalReason.BUSY, "h-3")
+    assert busy.retry_after_ms > 0
+    (older,) = intake.offer(request("h-1", frame_id=2), now_ns=0)
+    assert (older.reason, older.request.header.frame_id) == (RefusalReason.BUSY, 1)
+
+
+def test_a_newer_frame_keeps_the_turn_of_the_one_it_replaces():
+    intake = Intake(CONFIG)
+    intake.offer(request("h-1", frame_id=1), now_ns=0)
+    intake.offer(request("h-2", frame_id=1), now_ns=0)
+    intake.offer(request("h-1", frame_id=2), now_ns=0)
+    taken, _ = intake.take(now_ns=0)
+    assert (taken.device, taken.header.frame_id) == ("h-1", 2)
+
+
+def test_a_replaced_frame_whose_budget_is_over_is_called_expired():
+    intake = Intake(CONFIG)
+    intake.offer(request(left_ns=MS), now_ns=0)
+    (older,) = intake.offer(request(frame_id=2, received_ns=2 * MS), now_ns=2 * MS)
+    assert older.reason is RefusalReason.EXPIRED
+
+
+def test_what_expired_in_line_is_refused_when_its_turn_comes():
+    intake = Intake(CONFIG)
+    intake.offer(request("h-1", left_ns=MS), now_ns=0)
+    intake.offer(request("h-2", left_ns=9 * MS), now_ns=0)
+    taken, expired = intake.take(now_ns=2 * MS)
+    assert taken.device == "h-2"
+    assert [(r.request.device, r.reason) for r in expired] == [("h-1", RefusalReason.EXPIRED)]
+
+
+def test_draining_refuses_who_waits_and_who_comes():
+    intake = Intake(CONFIG)
+    intake.offer(request("h-1"), now_ns=0)
+    assert [r.reason for r in intake.drain()] == [RefusalReason.DRAINING]
+    assert [r.reason for r in intake.offer(request("h-2"), now_ns=0)] == [RefusalReason.DRAINING]
+    assert intake.take(now_ns=0) == (None, ())
+
+
+def test_a_headset_that_sends_twice_as_often_gets_no_larger_share():
+    intake, served = Intake(CONFIG), []
+    for n in range(100):
+        intake.offer(request("fast", frame_id=2 * n), now_ns=0)
+        intake.offer(request("fast", frame_id=2 * n + 1), now_ns=0)
+        intake.offer(request("slow", frame_id=n), now_ns=0)
+        served.append(intake.take(now_ns=0)[0].device)
+    assert served.count("slow") == 50
+
+
+steps = st.one_of(
+    st.tuples(st.just("offer"), st.integers(0, 4), st.integers(-1, 6)),
+    st.tuples(st.just("take"), st.just(0), st.just(0)),
+    st.tuples(st.just("drain"), st.just(0), st.just(0)),
+)
+
+
+@given(st.lists(steps, max_size=80), st.integers(0, 3))
+def test_every_request_comes_out_exactly_once(script, step_ms):
+    intake, inside, out, now_ns = Intake(CONFIG), [], [], 0
+    for number, (word, device, left_ms) in enumerate(script):
+        now_ns += step_ms * MS
+        if word == "offer":
+            asked = request(f"h-{device}", frame_id=number, received_ns=now_ns, left_ns=left_ms * MS)
+            inside.append(asked)
+            out += [refused.request for refused in intake.offer(asked, now_ns=now_ns)]
+        elif word == "take":
+            taken, expired = intake.take(now_ns=now_ns)
+            out += [refused.request for refused in expired] + ([taken] if taken else [])
+            assert taken is None or taken.left_at(now_ns) > 0
+        else:
+            out += [refused.request for refused in intake.drain()]
+        assert len(intake) <= CONFIG.depth
+    out += [refused.request for refused in intake.drain()]
+    assert sorted(map(id, out)) == sorted(map(id, inside))

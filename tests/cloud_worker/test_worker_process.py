@@ -1,0 +1,150 @@
+"""The real thing: `worker run` as a process, a real Mosquitto, real models, a real photo."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cloud_worker.cli import worker
+from inference.runtimes.registry import open_runtime
+from inference.tasks.hands import HandTask
+from schemas.documents import WorkerPresence, parse_document
+from schemas.messages import Frame, Ping, Result, Task
+from schemas.topics import topic
+from tests.cloud_worker.builders import BOOT, frame, header
+from tests.cloud_worker.conftest import SITE, headset_on, until
+
+SECOND = 1_000_000
+
+
+@contextmanager
+def worker_process(
+    *options: str, folder: Path, url: str
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
+    command = [sys.executable, "-c", "from cloud_worker.cli import worker; worker()", "run", "--json"]
+    command += ["--id", "w-1", "--site", SITE, "--broker", url, "--state", str(folder), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, object]:
+    process.send_signal(signal.SIGTERM)
+    report = json.loads(process.stdout.readline())
+    assert process.wait(10) == 0
+    return report
+
+
+def photo_frame(shared_data: Path, *, frame_id: int = 1) -> tuple[Frame, np.ndarray]:
+    """A real photo with a hand, as the headset would send it, and its pixels as anybody would decode them."""
+    image = cv2.imread(str(shared_data / "hands" / "mp_call_0413d5c5.jpg"))
+    image = cv2.resize(
+        image, (640, round(640 * image.shape[0] / image.shape[1])), interpolation=cv2.INTER_AREA
+    )
+    payload = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+    height, width = image.shape[:2]
+    pixels = cv2.cvtColor(cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return frame(
+        payload=payload, width=width, height=height, frame_id=frame_id, budget_us=20 * SECOND
+    ), pixels
+
+
+def direct_hands(pixels: np.ndarray, models_dir: Path) -> list[np.ndarray]:
+    litert = open_runtime("litert")
+    task = HandTask(
+        palm=litert.load(models_dir / "palm_detection_full.tflite"),
+        landmark=litert.load(models_dir / "hand_landmark_full.tflite"),
+    )
+    return [hand.landmarks for hand in task.run(pixels).hands]
+
+
+def test_a_photo_gets_the_landmarks_that_the_task_finds_on_the_same_pixels(
+    mosquitto, models_dir, shared_data, tmp_path
+):
+    sent, pixels = photo_frame(shared_data)
+    expected = direct_hands(pixels, models_dir)
+    assert expected
+    with (
+        worker_process("--models", str(models_dir), folder=tmp_path, url=mosquitto.url) as (process, ready),
+        headset_on(mosquitto.url) as headset,
+    ):
+        reply = headset.ask(sent)
+        pooled = headset.ask(photo_frame(shared_data, frame_id=2)[0], worker="any")
+        report = finish(process)
+    assert isinstance(reply, Result)
+    assert [hand.landmarks.tobytes() for hand in reply.hands] == [points.tobytes() for points in expected]
+    assert reply.header.model_digest.hex() == ready["models"]["hands"]
+    assert (reply.header.frame_id, reply.header.boot_id) == (1, BOOT)
+    assert reply.timing.run_us > 0
+    assert reply.timing.decode_us > 0
+    assert len(reply.next_rois) == len(reply.hands)
+    assert isinstance(pooled, Result)
+    assert pooled.header.frame_id == 2
+    assert (report["answered"], report["drained"]) == (2, True)
+
+
+def test_a_null_worker_answers_with_the_size_asked_for_and_says_goodbye(mosquitto, tmp_path):
+    seen: list[WorkerPresence] = []
+    with headset_on(mosquitto.url, device="watcher") as watcher:
+        watcher._road.subscribe(
+            topic("worker-presence", site=SITE, worker="w-1"),
+            lambda delivery: seen.append(parse_document(WorkerPresence, delivery.payload)),
+            qos=1,
+        )
+        options = ("--runtime", "null", "--null-reply-bytes", "700")
+        with worker_process(*options, folder=tmp_path, url=mosquitto.url) as (process, _ready):
+            until(lambda: seen and seen[-1].online, what="the worker's birth")
+            reply = watcher.ask(frame())
+            pong = watcher.ask(Ping(header=header(task=Task.PING, frame_id=5)))
+            finish(process)
+            until(lambda: not seen[-1].online, what="the worker's goodbye")
+        first = seen[-1].session
+        with worker_process(*options, folder=tmp_path, url=mosquitto.url) as (process, _ready):
+            until(lambda: seen[-1].online, what="the second birth")
+            assert seen[-1].session == first + 1
+            process.kill()
+            until(lambda: not seen[-1].online, what="the will")
+            assert seen[-1].session == first + 1
+    assert reply.tensors[0].data.nbytes == 700
+    assert (pong.header.frame_id, pong.hands, pong.tensors) == (5, (), ())
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "fix"),
+    [
+        (("--runtime", "abacus"), 2, "choose one of"),
+        (("--models", "no-such-folder"), 2, "--models"),
+        (("--task", "speech"), 2, "--runtime null"),
+        (("--runtime", "null", "--site", "Bad Site"), 2, "site"),
+        (("--runtime", "null", "--broker", "ftp://x"), 2, "mqtt://host:port"),
+    ],
+)
+def test_a_wrong_option_ends_the_command_with_the_fix(options, code, fix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = CliRunner().invoke(worker, ["run", "--id", "w-1", "--broker", "mqtt://127.0.0.1:1", *options])
+    assert outcome.exit_code == code, outcome.output
+    assert fix in outcome.stderr
+
+
+def test_help_shows_an_example():
+    outcome = CliRunner().invoke(worker, ["run", "--help"])
+    assert outcome.exit_code == 0
+    assert "Example: headway worker run" in outcome.stdout
+
+
+def test_a_worker_loads_neither_the_database_nor_the_web_server():
+    code = "import cloud_worker.main, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"sqlalchemy", "alembic", "fastapi", "uvicorn", "matplotlib"} & set(loaded)
