@@ -5,6 +5,7 @@ as the schema demands (its generated Python writer does not do that, and ARM ker
 nothing refers to are left out.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flatbuffers
@@ -160,3 +161,25 @@ def operator_counts(graph: Graph, /) -> dict[str, int]:
     for operator in graph.operators:
         counts[operator.name] = counts.get(operator.name, 0) + 1
     return dict(sorted(counts.items(), key=lambda row: (-row[1], row[0])))
+
+
+def name_outputs(graph: Graph, names: Sequence[str], /) -> Graph:
+    """Give the outputs these names, in order; other tensors that bear one of them get a suffix.
+
+    Raises:
+        GraphError: the number of names differs from the number of outputs.
+    """
+    if len(names) != len(graph.outputs):
+        msg = f"{len(names)} names for {len(graph.outputs)} outputs: pass one name per output"
+        raise GraphError(msg)
+    document = graph.unpack()
+    wanted = dict(zip(graph.outputs, names, strict=True))
+    for tensor in graph.tensors:
+        if tensor.index in wanted:
+            document.subgraphs[0].tensors[tensor.index].name = wanted[tensor.index]
+        elif tensor.name in names:
+            document.subgraphs[0].tensors[tensor.index].name = f"{tensor.name}_inner"
+    for signature in document.signatureDefs or []:
+        for row in signature.outputs:
+            row.name = wanted.get(int(row.tensorIndex), row.name)
+    return parse_graph(pack(document))

@@ -1,0 +1,159 @@
+"""Table of tasks that can be quantised: where their model inputs come from and what their outputs must keep.
+
+A task without a row here cannot be quantised by command. Inputs are cut by the task's own code, so that a
+quantiser sees exactly what the headset will feed the model.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.agreement import OutputRule
+from inference.errors import InferenceError
+from inference.hand_agreement import photo_regions
+from inference.photo_samples import PhotoSamples
+from inference.runtimes.base import Array, Model
+from inference.tasks.hands import HandTask
+from inference.tasks.landmark import hand_crop
+from inference.tasks.roi import Roi
+
+Photo = NDArray[np.uint8]
+
+_VARIED_PER_HAND = 6
+_EMPTY_PER_PHOTO = 4
+_TURN_RAD, _SCALE, _SHIFT = 0.35, 0.12, 0.06
+_EXPOSURE = 0.35
+_POINTS, _PRESENCE, _HANDEDNESS, _WORLD = range(4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantiseTask:
+    """How one task's model is quantised.
+
+    ``helpers``: role → zoo name of models needed to cut inputs. ``rules`` cover every output of the model.
+    ``golden``: per output, the mean absolute difference (in its own unit) that another engine may show.
+    """
+
+    helpers: Mapping[str, str]
+    rules: tuple[OutputRule, ...]
+    golden: tuple[float, ...]
+    sample: Callable[[Photo, Model, Mapping[str, Model], np.random.Generator], PhotoSamples]
+
+
+def photo_digest(photo: Photo, /) -> str:
+    """Sha256 of a photo's size and pixels: the same picture in another file is the same photo."""
+    return hashlib.sha256(repr(photo.shape).encode() + photo.tobytes()).hexdigest()
+
+
+def hand_samples(
+    photo: Photo, landmark: Model, helpers: Mapping[str, Model], rng: np.random.Generator
+) -> PhotoSamples:
+    """Crops of a photo's hands as palm detection and tracking cut them, varied too, and of places without hands."""
+    regions = photo_regions(photo, task=HandTask(palm=helpers["palm"], landmark=landmark))
+    varied = [_varied(photo, roi, rng) for roi in regions.hands for _ in range(_VARIED_PER_HAND)]
+    chosen = rng.permutation(len(regions.empty))[:_EMPTY_PER_PHOTO]
+    return PhotoSamples(
+        digest=photo_digest(photo),
+        found=(*(_input(photo, roi) for roi in regions.hands), *varied),
+        empty=tuple(_input(photo, regions.empty[index]) for index in chosen),
+    )
+
+
+def _varied(photo: Photo, roi: Roi, rng: np.random.Generator) -> Array:
+    """The hand a moment later: moved a little, in other light, and every other time its mirror image."""
+    crop = _input(photo, _jitter(roi, rng)) * np.float32(1 + rng.uniform(-_EXPOSURE, _EXPOSURE))
+    mirrored = crop[:, :, ::-1] if rng.random() < 0.5 else crop
+    return np.ascontiguousarray(np.minimum(mirrored, np.float32(1)))
+
+
+def _jitter(roi: Roi, rng: np.random.Generator) -> Roi:
+    """The region as it lies when the hand moved a little since the last frame."""
+    turn, scale, dx, dy = rng.uniform(-1, 1, 4) * (_TURN_RAD, _SCALE, _SHIFT, _SHIFT)
+    return replace(
+        roi,
+        cx=roi.cx + dx * roi.width,
+        cy=roi.cy + dy * roi.height,
+        width=roi.width * (1 + scale),
+        height=roi.height * (1 + scale),
+        rotation_rad=roi.rotation_rad + turn,
+    )
+
+
+def _input(photo: Photo, roi: Roi) -> Array:
+    return np.multiply(hand_crop(photo, roi), np.float32(1 / 255), dtype=np.float32)[np.newaxis]
+
+
+def quantise_task(name: str, /) -> QuantiseTask:
+    """Row of a task.
+
+    Raises:
+        InferenceError: this task cannot be quantised; names those that can.
+    """
+    row = QUANTISE_TASKS.get(name)
+    if row is None:
+        msg = f"task {name!r} cannot be quantised: choose one of {', '.join(QUANTISE_TASKS)}"
+        raise InferenceError(msg)
+    return row
+
+
+def sample_photos(
+    photos: Sequence[Photo], task: QuantiseTask, /, *, model: Model, helpers: Mapping[str, Model], seed: int
+) -> list[PhotoSamples]:
+    """Cut the inputs of every photo; each photo has its own generator, so leaving one out changes no other."""
+    return [
+        task.sample(photo, model, helpers, np.random.default_rng([seed, int(photo_digest(photo)[:8], 16)]))
+        for photo in photos
+    ]
+
+
+QUANTISE_TASKS: dict[str, QuantiseTask] = {
+    "hands": QuantiseTask(
+        helpers={"palm": "palm_detection_full"},
+        rules=(
+            # Distances in longer sides of the hand's box, scores in probability.
+            OutputRule(
+                name="landmarks",
+                output=_POINTS,
+                kind="points",
+                group=3,
+                columns=(0, 2),
+                only_where=_PRESENCE,
+                median=0.015,
+                p90=0.035,
+            ),
+            OutputRule(
+                name="landmark_depth",
+                output=_POINTS,
+                kind="values",
+                group=3,
+                columns=(2, 3),
+                only_where=_PRESENCE,
+                median=0.2,
+                p90=0.5,
+            ),
+            OutputRule(name="presence", output=_PRESENCE, kind="score", median=0.02, p90=0.1),
+            OutputRule(
+                name="handedness",
+                output=_HANDEDNESS,
+                kind="score",
+                only_where=_PRESENCE,
+                median=0.02,
+                p90=0.1,
+            ),
+            OutputRule(
+                name="world_landmarks",
+                output=_WORLD,
+                kind="points",
+                group=3,
+                only_where=_PRESENCE,
+                median=0.03,
+                p90=0.06,
+            ),
+        ),
+        golden=(4.0, 0.1, 0.1, 0.01),
+        sample=hand_samples,
+    ),
+}
