@@ -1,13 +1,13 @@
 """The command ``headway eval hands``: hands found in photos and videos against reference answers.
 
-Opens models, shows progress on stderr, prints figures on stdout. What is measured lies in
-``inference.scoring`` and ``inference.hand_agreement``.
+Reads arguments, shows progress on stderr and figures on stdout. What is measured lies in
+``inference.scoring`` and ``inference.hand_agreement``, how it runs in ``inference.hand_evaluation``.
 """
 
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -19,10 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from inference.errors import InferenceError, OracleError
+from inference.hand_evaluation import Evaluation, Watch, evaluate
 from inference.oracle import read_photos, read_videos
-from inference.runtimes.base import Model
-from inference.runtimes.registry import open_runtime
-from inference.score_hands import Advance, Figures, HandModels, score_photos, score_videos
+from inference.score_hands import Figures
 from inference.zoo import fetch, known
 
 EXIT_FAILED = 1
@@ -38,7 +37,13 @@ def hands(
     oracle: Annotated[Path, typer.Option(help="JSON with reference hands; entries are folder/file.")],
     models: Annotated[Path | None, typer.Option(help="Folder of models; default: the cache.")] = None,
     variant: Annotated[str, typer.Option(help="Which MediaPipe models: full or lite.")] = "full",
-    int8: Annotated[Path | None, typer.Option(help="Quantised landmark model: file or package.")] = None,
+    int8: Annotated[
+        Path | None, typer.Option(help="Quantised landmark model, file or package; default: make one.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Photos to make int8 with; default: a part of the scored ones.")
+    ] = None,
+    float_only: Annotated[bool, typer.Option("--float-only", help="Leave int8 out.")] = False,
     video: Annotated[Path | None, typer.Option(help="Folder of videos, run in tracking mode.")] = None,
     video_oracle: Annotated[Path | None, typer.Option(help="JSON with reference hands per frame.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
@@ -49,9 +54,10 @@ def hands(
     """
     if (video is None) != (video_oracle is None):
         _fail(EXIT_USAGE, "--video and --video-oracle belong together: pass both or neither")
-    absent = [
-        path for path in (images, oracle, models, int8, video, video_oracle) if path and not path.exists()
-    ]
+    if float_only and (int8 or calibration):
+        _fail(EXIT_USAGE, "--float-only leaves int8 out: drop it, or drop --int8 and --calibration")
+    named = (images, oracle, models, int8, calibration, video, video_oracle)
+    absent = [path for path in named if path and not path.exists()]
     if absent:
         _fail(EXIT_UNAVAILABLE, f"{absent[0]} does not exist: pass a path that does")
     try:
@@ -59,27 +65,22 @@ def hands(
     except InferenceError as error:
         _fail(EXIT_UNAVAILABLE, str(error))
     try:
-        with _opened(paths, int8=int8) as opened:
-            figures = _evaluate(opened, images=images, oracle=oracle, video=video, video_oracle=video_oracle)
+        evaluation = Evaluation(
+            **paths,
+            photos=tuple(read_photos(oracle, folder=images)),
+            videos=tuple(read_videos(video_oracle, folder=video)) if video and video_oracle else (),
+            int8=int8,
+            calibration=calibration,
+            float_only=float_only,
+        )
+        with _watched(evaluation) as watch:
+            figures = evaluate(evaluation, watch=watch)
     except InferenceError as error:
         _fail(EXIT_FAILED, str(error))
     _show(figures, as_json=as_json)
-
-
-def _evaluate(
-    models: HandModels, *, images: Path, oracle: Path, video: Path | None, video_oracle: Path | None
-) -> Figures:
-    """Figures of the photos and, where asked for, of the videos."""
-    photos = read_photos(oracle, folder=images)
-    videos = read_videos(video_oracle, folder=video) if video and video_oracle else []
-    everything = frozenset(photo.path.name for photo in photos)
-    with _progress({"photos": len(photos), "videos": len(videos)}) as advance:
-        figures: Figures = {
-            **score_photos(photos, models=models, held_back=everything, advance=advance["photos"])
-        }
-        if videos:
-            figures["video"] = score_videos(videos, models=models, advance=advance["videos"])
-    return figures
+    refused = figures.get("int8", {}).get("refused", ())
+    if refused:
+        _fail(EXIT_FAILED, f"no int8 figures: {'; '.join(refused)}")
 
 
 def _model_paths(folder: Path | None, variant: str) -> dict[str, Path]:
@@ -107,26 +108,18 @@ def _cache_dir(environ: Mapping[str, str]) -> Path:
 
 
 @contextmanager
-def _opened(paths: dict[str, Path], *, int8: Path | None) -> Iterator[HandModels]:
-    """The models, each on one thread, closed afterwards."""
-    runtime = open_runtime("litert")
-    with ExitStack() as stack:
-
-        def load(path: Path) -> Model:
-            return stack.enter_context(closing(runtime.load(path, threads=1)))
-
-        yield HandModels(
-            palm=load(paths["palm"]), landmark=load(paths["landmark"]), int8=load(int8) if int8 else None
-        )
-
-
-@contextmanager
-def _progress(totals: dict[str, int]) -> Iterator[dict[str, Advance]]:
-    """A bar on stderr per kind of work; gives what to call after each piece of it."""
+def _watched(evaluation: Evaluation) -> Iterator[Watch]:
+    """Bars on stderr: one for photos, one for frames of videos, and the step in words."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    n_frames = sum(len(video.frames) for video in evaluation.videos)
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bars = {name: progress.add_task(name, total=total) for name, total in totals.items() if total}
-        yield {name: partial(progress.advance, bar) for name, bar in bars.items()}
+        photos = progress.add_task("photos", total=len(evaluation.photos))
+        frames = progress.add_task("frames", total=n_frames, visible=n_frames > 0)
+        yield Watch(
+            step=lambda step: progress.update(photos, description=step),
+            photo=partial(progress.update, photos, advance=1, description="photos"),
+            frame=partial(progress.update, frames, advance=1),
+        )
 
 
 def _show(figures: Figures, *, as_json: bool) -> None:
@@ -136,7 +129,7 @@ def _show(figures: Figures, *, as_json: bool) -> None:
     rows = {name: row for name, row in figures.items() if name != "video"}
     rows |= {f"video {name}": row for name, row in figures.get("video", {}).items()}
     console = Console()
-    console.print(_table(rows, _COLUMNS))
+    console.print(_table({name: row for name, row in rows.items() if "refused" not in row}, _COLUMNS))
     compared = {name: row["against_float"] for name, row in rows.items() if "against_float" in row}
     if compared:
         console.print("int8 against float on the same regions")

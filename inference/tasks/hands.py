@@ -5,7 +5,7 @@ frames (``inference.tasks.tracking``) lives on the headset, so that any worker m
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,7 +54,7 @@ class Hand:
 class HandsResult:
     """What one frame showed.
 
-    ``next_rois`` has one region per hand, in its order, in pixels of the frame. ``rejected`` counts regions that held no hand; ``timings_ns`` has the stages ``palm`` and ``landmark``.
+    ``next_rois`` has one region per hand, in its order, in pixels of the frame; TaskError where it has not. ``rejected`` counts regions that held no hand; ``timings_ns`` has the stages ``palm`` and ``landmark``.
     """
 
     hands: tuple[Hand, ...] = ()
@@ -62,6 +62,13 @@ class HandsResult:
     palm_ran: bool = False
     rejected: int = 0
     timings_ns: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.hands) != len(self.next_rois):
+            raise TaskError(
+                f"a result of {len(self.hands)} hands has {len(self.next_rois)} next regions: drop it, "
+                f"its sender is broken"
+            )
 
 
 class HandTask:
@@ -153,27 +160,3 @@ def check_image(image: NDArray[np.generic]) -> None:
 def next_roi(hand: Hand, *, width: int, height: int) -> Roi:
     """Where to look for a hand in the next frame of the same size in pixels."""
     return roi_from_landmarks(hand.landmarks[:, :2] * np.array([width, height], dtype=np.float32))
-
-
-def calibration_crops(
-    images: Iterable[NDArray[np.uint8]], palm: Model, landmark: Model | None = None
-) -> list[list[NDArray[np.float32]]]:
-    """What the landmark model really sees, for a quantiser: per photo, its crops [1, 224, 224, 3] 0 to 1.
-
-    One inner list per photo, so that calibration and held-back sets can be split by photo. With
-    ``landmark`` each hand is also cut out as tracking would cut it from the next frame.
-    """
-    crops = []
-    for image in images:
-        rois = [p.roi() for p in detect_palms(image, model=palm, min_score=0.5, nms_iou=0.3)]
-        if landmark is not None:
-            task = HandTask(palm=None, landmark=landmark)
-            hands = [hand for roi in rois if (hand := task.look(image, roi)) is not None]
-            height, width = image.shape[:2]
-            rois += [next_roi(hand, width=width, height=height) for hand in hands]
-        crops.append([_as_input(hand_crop(image, roi)) for roi in rois])
-    return crops
-
-
-def _as_input(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.multiply(crop, np.float32(1 / 255), dtype=np.float32)[np.newaxis]

@@ -29,7 +29,7 @@ def run(app, models_dir):
 
 def test_float_finds_what_the_reference_found_in_every_photo(run, shared_data):
     oracle = shared_data / "oracle" / "hands.json"
-    result = run("--images", shared_data / "hands", "--oracle", oracle, "--json")
+    result = run("--images", shared_data / "hands", "--oracle", oracle, "--float-only", "--json")
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)
     assert list(figures["float"]) == FIGURES
@@ -63,7 +63,7 @@ def test_another_landmark_model_is_compared_on_the_same_regions(run, shared_data
 
 
 def test_without_json_a_table_is_printed(run, shared_data, few):
-    result = run("--images", few, "--oracle", shared_data / "oracle" / "hands.json")
+    result = run("--images", few, "--oracle", shared_data / "oracle" / "hands.json", "--float-only")
     assert result.exit_code == 0
     assert "recall" in result.stdout
     assert "1.0000" in result.stdout
@@ -75,6 +75,7 @@ def test_without_json_a_table_is_printed(run, shared_data, few):
         (["--images", "none", "--oracle", "none"], 3, "none does not exist"),
         (["--images", ".", "--oracle", ".", "--video", "."], 2, "belong together"),
         (["--images", ".", "--oracle", ".", "--variant", "huge"], 3, "huge"),
+        (["--images", ".", "--oracle", ".", "--float-only", "--int8", "."], 2, "drop it"),
         (["--images", ".", "--oracle", "."], 1, "cannot read the oracle"),
     ],
 )
@@ -90,7 +91,7 @@ def test_a_photo_of_another_size_than_the_oracle_says_is_refused(run, few, tmp_p
     oracle = tmp_path / "oracle.json"
     entry = {"width": 10, "height": 10, "hands": []}
     oracle.write_text(json.dumps({"images": {"photos/mp_four_06aa70cc.jpg": entry}}))
-    result = run("--images", few, "--oracle", oracle)
+    result = run("--images", few, "--oracle", oracle, "--float-only")
     assert result.exit_code == 1
     assert "the oracle says 10 x 10" in result.stderr
 
@@ -99,6 +100,6 @@ def test_a_broken_photo_is_named(run, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"not a photo")
     oracle = tmp_path / "oracle.json"
     oracle.write_text(json.dumps({"images": {"x/a.jpg": {"width": 10, "height": 10, "hands": []}}}))
-    result = run("--images", tmp_path, "--oracle", oracle)
+    result = run("--images", tmp_path, "--oracle", oracle, "--float-only")
     assert result.exit_code == 1
     assert "cannot be decoded" in result.stderr

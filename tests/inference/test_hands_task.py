@@ -11,7 +11,7 @@ from inference.errors import TaskError
 from inference.runtimes.base import TensorSpec
 from inference.score_hands import read_photo
 from inference.scoring import hand_distance
-from inference.tasks.hands import HandsConfig, HandTask, calibration_crops
+from inference.tasks.hands import HandsConfig, HandTask
 from inference.tasks.landmark import decode_landmarks
 from inference.tasks.roi import Roi
 
@@ -184,18 +184,3 @@ def test_outputs_in_another_order_are_told_apart_by_their_names():
     raw = decode_landmarks(values, specs)
     assert (raw.presence, raw.handedness) == (0.75, 0.25)
     assert not raw.points.any()
-
-
-def test_calibration_crops_are_what_the_model_sees_photo_by_photo(
-    palm_model, landmark_model, shared_data, two_hands
-):
-    photos = [
-        two_hands,
-        np.zeros((100, 100, 3), dtype=np.uint8),
-        read_photo(shared_data / "hands" / ONE_HAND),
-    ]
-    crops = calibration_crops(photos, palm_model, landmark_model)
-    assert [len(of_photo) for of_photo in crops] == [4, 0, 2]
-    assert all(c.shape == (1, 224, 224, 3) and c.dtype == np.float32 for of_photo in crops for c in of_photo)
-    assert 0 <= min(c.min() for c in crops[0]) < max(c.max() for c in crops[0]) <= 1
-    assert [len(of_photo) for of_photo in calibration_crops(photos, palm_model)] == [2, 0, 1]

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.errors import TaskError
 from inference.oracle import read_videos
 from inference.scoring import tally_image
 from inference.tasks.hands import Hand, HandsResult, HandTask
@@ -107,6 +108,11 @@ def test_a_hand_that_appears_elsewhere_starts_at_rest():
     tracker.update(seen((100, 100)), captured_ns=0)
     tracker.update(seen((700, 700)), captured_ns=40 * MS)
     assert tracker.carry(at_ns=80 * MS).hands[0].landmarks[0, :2] == pytest.approx([0.7, 0.7])
+
+
+def test_a_result_whose_regions_do_not_belong_to_its_hands_is_refused():
+    with pytest.raises(TaskError, match="1 hands has 0 next regions"):
+        HandsResult(hands=seen((1, 1)).hands)
 
 
 def test_forgetting_leaves_nothing():
