@@ -131,15 +131,21 @@ def extract(deb: Path, names: Collection[str]) -> dict[str, bytes]:
         DebianError: the package is damaged or lacks one of them.
     """
     found: dict[str, bytes] = {}
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as reader:
+    command = ["dpkg-deb", "--fsys-tarfile", str(deb)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:
+        assert reader.stdout is not None
         try:
             with tarfile.open(fileobj=reader.stdout, mode="r|") as members:
                 for member in members:
                     content = members.extractfile(member) if Path(member.name).name in names else None
                     if content is not None:
                         found[Path(member.name).name] = content.read()
+            while reader.stdout.read(1 << 16):
+                pass  # the padding after the archive: closing early would look like a failure of the reader
         except tarfile.TarError as error:
             raise DebianError(f"{deb.name} is damaged ({error}): run again to download it anew") from error
+    if reader.returncode != 0:
+        raise DebianError(f"{deb.name} is damaged: run again to download it anew")
     absent = set(names) - set(found)
     if absent:
         raise DebianError(f"{deb.name} does not hold {', '.join(sorted(absent))}: this release of it differs")

@@ -5,6 +5,7 @@ else unpacked out of Debian's packages, else through Homebrew; it is never insta
 Refuses nothing silently: what cannot be had raises with the fix.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -15,22 +16,15 @@ from pathlib import Path
 
 import typer
 
+from broker.errors import MosquittoMissing
+from broker.mosquitto import find_mosquitto
 from headway import debian
 from headway.errors import DebianError, HeadwayError, ProvisionError
 from headway.photos import ensure_photos
 from headway.setup import cache_dir
 from inference.zoo import ZooError, fetch
 
-# Debian puts the server where ordinary users' PATH does not look; Homebrew does the same.
-_SBIN = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 _INSTALL_MOSQUITTO = "install Mosquitto with your system's package manager so that `mosquitto` is on PATH"
-
-
-def find_mosquitto(cache: Path) -> Path | None:
-    """Mosquitto on PATH, in the sbin folders or unpacked in the cache; None where there is none."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SBIN, str(cache / "mosquitto" / "bin")])
-    found = shutil.which("mosquitto", path=path)
-    return None if found is None else Path(found)
 
 
 def ensure_mosquitto(cache: Path) -> Path:
@@ -39,27 +33,26 @@ def ensure_mosquitto(cache: Path) -> Path:
     Raises:
         ProvisionError: there is no way to get one here; names what to install.
     """
-    found = find_mosquitto(cache)
-    if found is not None:
-        return found
+    # Absent here is what the next lines are for, not a failure yet.
+    with contextlib.suppress(MosquittoMissing):
+        return find_mosquitto(cache)
     if debian.is_available():
         try:
             return debian.unpack_program("mosquitto", "usr/sbin/mosquitto", cache=cache)
         except DebianError as error:
             raise ProvisionError(f"no Mosquitto: {error}; or {_INSTALL_MOSQUITTO}") from error
-    if shutil.which("brew") is not None:
-        done = subprocess.run(
-            ["brew", "install", "--quiet", "mosquitto"], capture_output=True, text=True, check=False
-        )
-        found = find_mosquitto(cache)
-        if found is not None:
-            return found
+    if shutil.which("brew") is None:
         raise ProvisionError(
-            f"brew could not install mosquitto ({done.stderr.strip()[-200:]}): {_INSTALL_MOSQUITTO}"
+            f"no Mosquitto here, and neither apt-get nor brew to get it with: {_INSTALL_MOSQUITTO}"
         )
-    raise ProvisionError(
-        f"no Mosquitto here, and neither apt-get nor brew to get it with: {_INSTALL_MOSQUITTO}"
+    done = subprocess.run(
+        ["brew", "install", "--quiet", "mosquitto"], capture_output=True, text=True, check=False
     )
+    try:
+        return find_mosquitto(cache)
+    except MosquittoMissing as error:
+        said = done.stderr.strip()[-200:]
+        raise ProvisionError(f"brew could not install mosquitto ({said}): {_INSTALL_MOSQUITTO}") from error
 
 
 def ensure_models(cache: Path) -> dict[str, Path]:

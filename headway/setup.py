@@ -145,7 +145,12 @@ def _write_stamp(plan: Plan, extras: Sequence[str]) -> None:
     part.replace(plan.venv / STAMP_NAME)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    repository: Path = REPOSITORY,
+    backend: tuple[str, ...] = BUILD_BACKEND,
+) -> int:
     """Entry of the script; returns the exit code: 0 ready, 1 failed, 2 usage, 130 interrupted."""
     parser = argparse.ArgumentParser(
         description="Set up the virtual environment.",
@@ -154,10 +159,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--extras", default=",".join(DEFAULT_EXTRAS), help="comma-separated (default: %(default)s)"
     )
-    parser.add_argument("--venv", type=Path, default=REPOSITORY / ".venv", help="default: %(default)s")
+    parser.add_argument("--venv", type=Path, default=repository / ".venv", help="default: %(default)s")
     options = parser.parse_args(arguments)
     extras = tuple(filter(None, options.extras.split(",")))
-    plan = Plan(venv=options.venv.absolute(), extras=extras, wheel_cache=cache_dir(os.environ))
+    plan = Plan(
+        repository=repository,
+        venv=options.venv.absolute(),
+        extras=extras,
+        backend=backend,
+        wheel_cache=cache_dir(os.environ),
+    )
     progress = Progress()
     try:
         worked = set_up(plan, progress)

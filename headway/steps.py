@@ -16,6 +16,7 @@ from pathlib import Path
 from headway.errors import SetupError
 
 BEAT_S = 5.0
+LONG_SILENCE = "Installing collected packages"
 _DISK_FULL = "the disk is full: free about 2 GB and run again"
 _NO_INDEX = (
     "no package index can be reached, or it lacks this package: connect to the network, or set PIP_INDEX_URL or "
@@ -55,9 +56,9 @@ class Progress:
         print(f"setup [{self.elapsed_s:4.0f} s] {text}", flush=True)
 
     def beat(self, text: str) -> None:
-        """Print a line only if there was none for a while: a sign of life in long steps."""
-        if time.monotonic() - self.said_s >= BEAT_S:
-            self.say(text)
+        """Print a line if there was none for a while, or if the step now goes silent for long."""
+        if time.monotonic() - self.said_s >= BEAT_S or text.startswith(LONG_SILENCE):
+            self.say(text[:100])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ class Steps:
             for line in child.stdout or ():
                 log.write(line)
                 tail.append(line.strip())
-                self.progress.beat(line.strip()[:100])
+                self.progress.beat(line.strip())
         if child.returncode != 0:
             raise SetupError(remedy(tail, log_path=self.log_path))
 

@@ -13,7 +13,8 @@ from typing import NoReturn
 
 import pytest
 
-from headway.provision import find_mosquitto
+from broker.errors import MosquittoMissing
+from broker.mosquitto import find_mosquitto
 from headway.setup import cache_dir
 from inference.zoo import ZooError, fetch
 
@@ -64,10 +65,10 @@ def models_dir(cache: Path) -> Path:
 @pytest.fixture(scope="session")
 def mosquitto_binary(cache: Path) -> Path:
     """A Mosquitto that runs: from PATH, the sbin folders, or unpacked into the cache by ``make test``."""
-    found = find_mosquitto(cache)
-    if found is None:
-        missing("mosquitto is neither installed nor in the cache: `make test` gets it")
-    return found
+    try:
+        return find_mosquitto(cache)
+    except MosquittoMissing as error:
+        missing(str(error))
 
 
 @pytest.fixture(scope="session")

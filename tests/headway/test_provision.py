@@ -1,0 +1,87 @@
+"""What is not a Python package: found first, fetched next, and a clear word where neither works."""
+
+from pathlib import Path
+
+import pytest
+
+from broker.errors import MosquittoMissing
+from headway import debian, provision
+from headway.errors import DebianError, ProvisionError
+
+
+@pytest.fixture
+def no_mosquitto(monkeypatch, tmp_path):
+    """A machine without Mosquitto, apt and brew; returns where programs of a test go."""
+
+    def find(cache: Path) -> Path:
+        path = cache / "bin" / "mosquitto"
+        if path.exists():
+            return path
+        raise MosquittoMissing("no mosquitto program found")
+
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setattr(provision, "find_mosquitto", find)
+    monkeypatch.setenv("PATH", str(programs))
+    return programs
+
+
+def test_a_mosquitto_that_is_there_is_taken(mosquitto_binary, cache):
+    assert provision.ensure_mosquitto(cache) == mosquitto_binary
+
+
+def test_debian_packages_come_next(no_mosquitto, monkeypatch, tmp_path):
+    monkeypatch.setattr(debian, "is_available", lambda: True)
+    monkeypatch.setattr(debian, "unpack_program", lambda package, _, *, cache: cache / package)
+    assert provision.ensure_mosquitto(tmp_path) == tmp_path / "mosquitto"
+
+
+def test_a_failing_apt_names_what_to_install(no_mosquitto, monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise DebianError("no network")
+
+    monkeypatch.setattr(debian, "is_available", lambda: True)
+    monkeypatch.setattr(debian, "unpack_program", fail)
+    with pytest.raises(ProvisionError, match="package manager"):
+        provision.ensure_mosquitto(tmp_path)
+
+
+def test_brew_installs_it_on_macos(no_mosquitto, tmp_path):
+    target = tmp_path / "bin" / "mosquitto"
+    brew = no_mosquitto / "brew"
+    brew.write_text(f"#!/bin/sh\n/bin/mkdir -p {target.parent}\n: > {target}\n")
+    brew.chmod(0o755)
+    assert provision.ensure_mosquitto(tmp_path) == target
+
+
+def test_a_failing_brew_is_quoted(no_mosquitto, tmp_path):
+    brew = no_mosquitto / "brew"
+    brew.write_text("#!/bin/sh\necho no formula >&2\nexit 1\n")
+    brew.chmod(0o755)
+    with pytest.raises(ProvisionError, match="no formula"):
+        provision.ensure_mosquitto(tmp_path)
+
+
+def test_neither_apt_nor_brew_names_what_to_install(no_mosquitto, tmp_path):
+    with pytest.raises(ProvisionError, match="neither apt-get nor brew"):
+        provision.ensure_mosquitto(tmp_path)
+
+
+def test_the_command_says_what_it_got(monkeypatch, capsys):
+    monkeypatch.setattr(provision, "THINGS", {"tea": lambda _: "tea in the cup"})
+    assert provision.main([]) == 0
+    assert "tea in the cup" in capsys.readouterr().out
+
+
+def test_the_command_ends_with_the_fix(monkeypatch, capsys):
+    def fail(_):
+        raise ProvisionError("no tea: boil water")
+
+    monkeypatch.setattr(provision, "THINGS", {"tea": fail})
+    assert provision.main([]) == 3
+    assert "no tea: boil water" in capsys.readouterr().err
+
+
+def test_an_unknown_thing_is_a_usage_error(capsys):
+    assert provision.main(["coffee"]) == 2
+    assert "mosquitto" in capsys.readouterr().err
