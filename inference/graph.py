@@ -153,7 +153,7 @@ def operator_name(document: Document, operator: Any) -> str:
     """Name of an operator as the schema spells it, for example ``CONV_2D``."""
     code = document.operatorCodes[operator.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return _OPERATORS.get(number, f"UNKNOWN_{number}")
+    return str(_OPERATORS.get(number, f"UNKNOWN_{number}"))
 
 
 def _bring_in(buffer: Any, content: bytes) -> None:

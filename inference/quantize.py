@@ -35,7 +35,7 @@ class QuantiseConfig:
     ``max_stem`` and ``max_tail``: most operators that may stay float at either end. ``ends``: take these
     instead of searching. ``max_calibration_inputs`` and ``max_search_inputs`` bound the time that
     calibration and each step of the search take. ``search_margin``: share of each tolerance to reach on calibration photos, so that
-    unseen photos pass too; ``search_flip_share``: decisions that may flip there, where a few hard inputs would
+    unseen photos pass too, or ``search_slack`` times what the longest ends reach where that is more; ``search_flip_share``: decisions that may flip there, where a few hard inputs would
     otherwise drive the search to its bounds. ``min_gain``: least speed gain where the processor has an int8 dot product,
     ``min_gain_without``: where it has none and int8 cannot gain much.
     """
@@ -48,6 +48,7 @@ class QuantiseConfig:
     max_tail: int = 12
     ends: "FloatEnds | None" = None
     search_margin: float = 0.5
+    search_slack: float = 1.25
     search_flip_share: float = 0.05
     speed_turns: int = 30
     min_gain: float = 1.0
@@ -165,10 +166,17 @@ def _find_ends(
     expected = answers(bench.original, samples)
     easier = [replace(rule, flip_share=max(rule.flip_share, config.search_flip_share)) for rule in rules]
 
-    def agrees(ends: FloatEnds) -> bool:
+    def measured(ends: FloatEnds) -> tuple[OutputAgreement, ...]:
         tell(f"trying {ends.stem} float operators at the start, {ends.tail} at the end")
-        results = compare(expected, answers(bench.load(_write(writer, None, ends)), samples), easier)
-        return all(not row.reasons and row.margin <= config.search_margin for row in results)
+        return compare(expected, answers(bench.load(_write(writer, None, ends)), samples), easier)
+
+    best = measured(FloatEnds(stem=config.max_stem, tail=config.max_tail))
+
+    def agrees(ends: FloatEnds) -> bool:
+        return all(
+            not row.reasons and row.margin <= max(config.search_margin, config.search_slack * reached.margin)
+            for row, reached in zip(measured(ends), best, strict=True)
+        )
 
     tails = range(config.max_tail + 1)
     tail = next((n for n in tails if agrees(FloatEnds(stem=config.max_stem, tail=n))), config.max_tail)

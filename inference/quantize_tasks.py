@@ -15,7 +15,7 @@ from inference.agreement import OutputRule
 from inference.errors import InferenceError
 from inference.hand_agreement import photo_regions
 from inference.photo_samples import PhotoSamples
-from inference.runtimes.base import Array, Model
+from inference.runtimes.base import Model
 from inference.tasks.hands import HandTask
 from inference.tasks.landmark import hand_crop
 from inference.tasks.roi import Roi
@@ -62,7 +62,7 @@ def hand_samples(
     )
 
 
-def _varied(photo: Photo, roi: Roi, rng: np.random.Generator) -> Array:
+def _varied(photo: Photo, roi: Roi, rng: np.random.Generator) -> NDArray[np.float32]:
     """The hand a moment later: moved a little, in other light, and every other time its mirror image."""
     crop = _input(photo, _jitter(roi, rng)) * np.float32(1 + rng.uniform(-_EXPOSURE, _EXPOSURE))
     mirrored = crop[:, :, ::-1] if rng.random() < 0.5 else crop
@@ -82,8 +82,9 @@ def _jitter(roi: Roi, rng: np.random.Generator) -> Roi:
     )
 
 
-def _input(photo: Photo, roi: Roi) -> Array:
-    return np.multiply(hand_crop(photo, roi), np.float32(1 / 255), dtype=np.float32)[np.newaxis]
+def _input(photo: Photo, roi: Roi) -> NDArray[np.float32]:
+    crop = np.multiply(hand_crop(photo, roi), np.float32(1 / 255), dtype=np.float32)
+    return crop[np.newaxis]
 
 
 def quantise_task(name: str, /) -> QuantiseTask:
