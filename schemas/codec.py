@@ -1,33 +1,24 @@
-"""Messages to FlatBuffers and back: the only door to the generated code (through ``writing`` and ``reading``).
+"""Messages to FlatBuffers and back: the one door to the bytes of the data plane. Core.
 
-``decode`` refuses every byte string that ``verify`` does not accept; ``Encoder`` refuses to build one.
+``decode`` refuses every byte string that breaks the contract; ``Encoder`` refuses to build one. Nothing else
+of this room may be called with bytes from outside.
 """
-
-import struct
-
-import flatbuffers
 
 from schemas.documents import TelemetryMirror
 from schemas.errors import EncodeError, MalformedMessage
-from schemas.layout import IDENTIFIERS
 from schemas.messages import DataMessage, Telemetry
-from schemas.reading import READERS
 from schemas.verify import verify
 from schemas.walk import Buffer
-from schemas.writing import WRITERS
+from schemas.writing import written
 
-START_BYTES = 64 * 1024
-# what flatbuffers and struct raise for a value that does not fit its field
-_MISFITS = (TypeError, ValueError, OverflowError, AttributeError, struct.error)
+# what Python and numpy raise for a value of a wrong type, as text where a number belongs
+_MISFITS = (TypeError, ValueError, AttributeError)
 
 
 class Encoder:
-    """Encodes messages, reusing one builder. Not thread-safe: one encoder per thread."""
+    """Encodes messages. One per sending thread: what it keeps between messages is not locked."""
 
-    __slots__ = ("_builder",)
-
-    def __init__(self) -> None:
-        self._builder = flatbuffers.Builder(START_BYTES)
+    __slots__ = ()
 
     def encode(self, message: DataMessage) -> bytes:
         """The message's bytes; what this returns, ``decode`` of the same version accepts.
@@ -35,20 +26,13 @@ class Encoder:
         Raises:
             EncodeError: a field does not fit the contract; names it.
         """
-        root = type(message).__name__
-        builder = self._builder
-        builder.Clear()
         try:
-            builder.Finish(WRITERS[type(message)](builder, message), IDENTIFIERS[root])
-        except KeyError as error:
-            raise EncodeError(f"{root} is not a data message; the wire has {sorted(IDENTIFIERS)}") from error
-        except _MISFITS as error:
-            raise EncodeError(f"{root} has a value that does not fit its field: {error}") from error
-        encoded = bytes(memoryview(builder.Bytes)[builder.Head() :])
-        try:
+            encoded = written(message)
             verify(encoded, checksum=False)
+        except _MISFITS as error:
+            raise EncodeError(f"{type(message).__name__} has a value of a wrong type: {error}") from error
         except MalformedMessage as error:
-            raise EncodeError(f"every peer would refuse this {root}: {error}") from error
+            raise EncodeError(f"every peer would refuse this {type(message).__name__}: {error}") from error
         return encoded
 
 
@@ -60,7 +44,7 @@ def decode(buffer: Buffer, *, stream: str | None = None) -> DataMessage:
     Raises:
         MalformedMessage: the bytes break the contract; nothing else is raised for any bytes.
     """
-    return READERS[verify(buffer, stream=stream)](buffer)
+    return verify(buffer, stream=stream)
 
 
 def mirror(telemetry: Telemetry, device: str) -> TelemetryMirror:

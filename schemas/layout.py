@@ -25,13 +25,26 @@ SCALARS: dict[str, tuple[str, int]] = {
     "ulong": ("Q", 8),
     "float": ("f", 4),
 }
-STRUCTS: dict[str, tuple[str, int]] = {"Id16": ("2Q", 16), "Digest32": ("4Q", 32), "RoiBox": ("5f", 20)}
+STRUCTS: dict[str, tuple[str, int]] = {
+    "Id8": ("8s", 8),
+    "Id16": ("16s", 16),
+    "Digest32": ("32s", 32),
+    "RoiBox": ("5f", 20),
+}
 ENUMS: dict[str, type[IntEnum]] = {
     "Task": Task,
     "Encoding": Encoding,
     "DType": DType,
     "RefusalReason": RefusalReason,
     "Mode": Mode,
+}
+DTYPES: dict[DType, str] = {
+    DType.FLOAT32: "<f4",
+    DType.FLOAT16: "<f2",
+    DType.INT8: "|i1",
+    DType.UINT8: "|u1",
+    DType.INT32: "<i4",
+    DType.INT64: "<i8",
 }
 
 
@@ -84,7 +97,7 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
         Field("placement_id", "uint"),
         Field("model_digest", "Digest32"),
         Field("trace_id", "Id16"),
-        Field("span_id", "ulong"),
+        Field("span_id", "Id8"),
         Field("payload_crc32", "uint"),
     )),
     Layout("Timing", (

@@ -1,253 +1,148 @@
-"""Read a verified message through the generated accessors, one function per table. Core; used by ``codec`` only.
+"""From the checked fields of one table to its message, and the rules between fields. Core.
 
-Every function here trusts its bytes: only ``codec.decode`` may call them, after ``verify``. Payloads and
-tensors are views of the received buffer, not copies.
+Rules here are those that a layout cannot say: sizes that must agree, the schema version. ``walk`` calls a
+table's builder with the values by field id after each of them was found sound.
 """
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
-from numpy import generic
-from numpy.typing import NDArray
 
-from schemas.generated.Audio import Audio as AudioTable
-from schemas.generated.Frame import Frame as FrameTable
-from schemas.generated.Ping import Ping as PingTable
-from schemas.generated.Refusal import Refusal as RefusalTable
-from schemas.generated.Result import Result as ResultTable
-from schemas.generated.Telemetry import Telemetry as TelemetryTable
-from schemas.generated.TensorFrame import TensorFrame as TensorFrameTable
+from schemas.errors import MalformedMessage, Reason
+from schemas.layout import DTYPES, LAYOUTS
 from schemas.messages import (
+    SCHEMA_VERSION,
     Audio,
-    DataMessage,
     Detection,
     Encoding,
     Frame,
     HandResult,
     Header,
-    Mode,
     Outcomes,
     Ping,
     Refusal,
-    RefusalReason,
     Result,
     RoiBox,
-    Task,
     Telemetry,
     Tensor,
     TensorFrame,
     TextLine,
     Timing,
 )
-from schemas.writing import DTYPES
+from schemas.walk import Walk
 
-NUMPY_TYPES: dict[int, np.dtype[Any]] = {int(dtype): np.dtype(text) for text, dtype in DTYPES.items()}
-Table = Any  # a generated accessor, which has no types
+Builder = Callable[[Walk, list[Any]], object]
 
-
-def _words(*values: int) -> bytes:
-    return b"".join(value.to_bytes(8, "little") for value in values)
+PIXEL_BYTES: dict[Encoding, int] = {Encoding.RGB8: 3, Encoding.GRAY8: 1}
+SAMPLE_BYTES: dict[Encoding, int] = {Encoding.PCM_S16LE: 2}
 
 
-def _id16(words: Table) -> bytes:
-    return bytes(16) if words is None else _words(words.Low(), words.High())
+def roi_box(values: tuple[float, ...]) -> RoiBox:
+    """A box from the struct's floats."""
+    center_x, center_y, width, height, rotation_rad = values
+    return RoiBox(center_x=center_x, center_y=center_y, width=width, height=height, rotation_rad=rotation_rad)
 
 
-def _digest(words: Table) -> bytes:
-    return bytes(32) if words is None else _words(words.A(), words.B(), words.C(), words.D())
-
-
-def _header(table: Table) -> Header:
+def _header(walk: Walk, values: list[Any]) -> Header:
+    version, boot_id, task, frame_id, capture_ns, send_ns, budget_us, placement_id = values[:8]
+    if version != SCHEMA_VERSION:
+        raise MalformedMessage(
+            Reason.WRONG_SCHEMA_VERSION, f"version {version}, this side reads {SCHEMA_VERSION}"
+        )
+    model_digest, trace_id, span_id, walk.crc32 = values[8:]
     return Header(
-        schema_version=table.SchemaVersion(),
-        boot_id=_id16(table.BootId()),
-        task=Task(table.Task()),
-        frame_id=table.FrameId(),
-        capture_ns=table.CaptureNs(),
-        send_ns=table.SendNs(),
-        budget_us=table.BudgetUs(),
-        placement_id=table.PlacementId(),
-        model_digest=_digest(table.ModelDigest()),
-        trace_id=_id16(table.TraceId()),
-        span_id=_words(table.SpanId()),
+        boot_id=boot_id,
+        task=task,
+        frame_id=frame_id,
+        capture_ns=capture_ns,
+        send_ns=send_ns,
+        budget_us=budget_us,
+        placement_id=placement_id,
+        model_digest=model_digest,
+        trace_id=trace_id,
+        span_id=span_id,
+        schema_version=version,
     )
 
 
-def _timing(table: Table) -> Timing:
-    return Timing(
-        received_ns=table.ReceivedNs(),
-        queue_us=table.QueueUs(),
-        decode_us=table.DecodeUs(),
-        run_us=table.RunUs(),
-    )
-
-
-def _text(raw: bytes | None) -> str:
-    return raw.decode() if raw else ""
-
-
-def _payload(table: Table) -> memoryview:
-    return memoryview(table.PayloadAsNumpy())
-
-
-def _roi(box: Table) -> RoiBox:
-    return RoiBox(
-        center_x=box.CenterX(),
-        center_y=box.CenterY(),
-        width=box.Width(),
-        height=box.Height(),
-        rotation_rad=box.RotationRad(),
-    )
-
-
-def _tensor(table: Table) -> Tensor:
-    shape: NDArray[generic] | tuple[()] = () if table.ShapeIsNone() else table.ShapeAsNumpy()
-    data = table.DataAsNumpy().view(NUMPY_TYPES[table.Dtype()])
-    return Tensor(
-        name=_text(table.Name()),
-        data=data.reshape(tuple(int(size) for size in shape)),
-        scale=table.Scale(),
-        zero_point=table.ZeroPoint(),
-    )
-
-
-def _hand(table: Table) -> HandResult:
-    return HandResult(
-        landmarks=table.LandmarksAsNumpy().reshape(21, 3),
-        presence=table.Presence(),
-        handedness=table.Handedness(),
-        roi=_roi(table.Roi()),
-    )
-
-
-def _detection(table: Table) -> Detection:
-    return Detection(
-        class_id=table.ClassId(),
-        label=_text(table.Label()),
-        score=table.Score(),
-        left=table.Left(),
-        top=table.Top(),
-        right=table.Right(),
-        bottom=table.Bottom(),
-    )
-
-
-def _text_line(table: Table) -> TextLine:
-    return TextLine(
-        text=_text(table.Text()), score=table.Score(), corners=table.CornersAsNumpy().reshape(4, 2)
-    )
-
-
-def _frame(buffer: Any) -> Frame:
-    table = FrameTable.GetRootAs(buffer)
+def _frame(_walk: Walk, values: list[Any]) -> Frame:
+    header, width_px, height_px, encoding, quality, rois, payload = values
+    wanted = width_px * height_px * PIXEL_BYTES.get(encoding, 0)
+    if wanted and len(payload) != wanted:
+        raise MalformedMessage(
+            Reason.BAD_VALUE, f"Frame.payload has {len(payload)} bytes, its size needs {wanted}"
+        )
     return Frame(
-        header=_header(table.Header()),
-        width_px=table.WidthPx(),
-        height_px=table.HeightPx(),
-        encoding=Encoding(table.Encoding()),
-        quality=table.Quality(),
-        rois=tuple(_roi(table.Rois(at)) for at in range(table.RoisLength())),
-        payload=_payload(table),
+        header=header,
+        width_px=width_px,
+        height_px=height_px,
+        encoding=encoding,
+        quality=quality,
+        rois=rois,
+        payload=payload,
     )
 
 
-def _tensor_frame(buffer: Any) -> TensorFrame:
-    table = TensorFrameTable.GetRootAs(buffer)
-    return TensorFrame(
-        header=_header(table.Header()),
-        tensors=tuple(_tensor(table.Tensors(at)) for at in range(table.TensorsLength())),
-        rois=tuple(_roi(table.Rois(at)) for at in range(table.RoisLength())),
-    )
-
-
-def _audio(buffer: Any) -> Audio:
-    table = AudioTable.GetRootAs(buffer)
+def _audio(_walk: Walk, values: list[Any]) -> Audio:
+    header, sample_rate_hz, channels, encoding, payload = values
+    step = channels * SAMPLE_BYTES[encoding]
+    if len(payload) % step:
+        raise MalformedMessage(
+            Reason.BAD_VALUE, f"Audio.payload has {len(payload)} bytes, a sample of all channels {step}"
+        )
     return Audio(
-        header=_header(table.Header()),
-        sample_rate_hz=table.SampleRateHz(),
-        channels=table.Channels(),
-        encoding=Encoding(table.Encoding()),
-        payload=_payload(table),
+        header=header, sample_rate_hz=sample_rate_hz, channels=channels, encoding=encoding, payload=payload
     )
 
 
-def _ping(buffer: Any) -> Ping:
-    table = PingTable.GetRootAs(buffer)
-    return Ping(header=_header(table.Header()), payload=_payload(table))
+def _tensor(_walk: Walk, values: list[Any]) -> Tensor:
+    name, dtype, sizes, scale, zero_point, data = values
+    shape = tuple(int(size) for size in sizes)  # Python's own integers do not overflow
+    item = np.dtype(DTYPES[dtype])
+    if prod(shape) * item.itemsize != len(data):
+        raise MalformedMessage(
+            Reason.BAD_VALUE, f"Tensor.data has {len(data)} bytes, {item} of shape {shape} has other"
+        )
+    array = np.frombuffer(data, item).reshape(shape)
+    return Tensor(name=name, data=array, scale=scale, zero_point=zero_point)
 
 
-def _result(buffer: Any) -> Result:
-    table = ResultTable.GetRootAs(buffer)
-    return Result(
-        header=_header(table.Header()),
-        timing=_timing(table.Timing()),
-        hands=tuple(_hand(table.Hands(at)) for at in range(table.HandsLength())),
-        next_rois=tuple(_roi(table.NextRois(at)) for at in range(table.NextRoisLength())),
-        detections=tuple(_detection(table.Detections(at)) for at in range(table.DetectionsLength())),
-        texts=tuple(_text_line(table.Texts(at)) for at in range(table.TextsLength())),
-        tensors=tuple(_tensor(table.Tensors(at)) for at in range(table.TensorsLength())),
-        transcript=_text(table.Transcript()),
-    )
+def _hand(_walk: Walk, values: list[Any]) -> HandResult:
+    landmarks, presence, handedness, roi = values
+    return HandResult(landmarks=landmarks.reshape(21, 3), presence=presence, handedness=handedness, roi=roi)
 
 
-def _refusal(buffer: Any) -> Refusal:
-    table = RefusalTable.GetRootAs(buffer)
-    return Refusal(
-        header=_header(table.Header()),
-        timing=_timing(table.Timing()),
-        reason=RefusalReason(table.Reason()),
-        detail=_text(table.Detail()),
-        retry_after_ms=table.RetryAfterMs(),
-    )
+def _text_line(_walk: Walk, values: list[Any]) -> TextLine:
+    text, score, corners = values
+    return TextLine(text=text, score=score, corners=corners.reshape(4, 2))
 
 
-def _outcomes(table: Table) -> Outcomes:
-    return Outcomes(
-        scheduled=table.Scheduled(),
-        captured=table.Captured(),
-        skipped=table.Skipped(),
-        fresh_on_time=table.FreshOnTime(),
-        carried_on_time=table.CarriedOnTime(),
-        late=table.Late(),
-        none=table.NoAnswer(),
-    )
+def _outcomes(_walk: Walk, values: list[Any]) -> Outcomes:
+    names = Outcomes.__dataclass_fields__  # in the order of the ids; the last is ``none``
+    return Outcomes(**dict(zip(names, values, strict=True)))
 
 
-def _telemetry(buffer: Any) -> Telemetry:
-    table = TelemetryTable.GetRootAs(buffer)
-    return Telemetry(
-        header=_header(table.Header()),
-        wall_ms=table.WallMs(),
-        window_ms=table.WindowMs(),
-        mode=Mode(table.Mode()),
-        fps=table.Fps(),
-        outcomes=_outcomes(table.Outcomes()),
-        answered_local=table.AnsweredLocal(),
-        answered_offload=table.AnsweredOffload(),
-        switches=table.Switches(),
-        host_late=table.HostLate(),
-        latency_p50_us=table.LatencyP50Us(),
-        latency_p99_us=table.LatencyP99Us(),
-        age_p99_us=table.AgeP99Us(),
-        rtt_us=table.RttUs(),
-        uplink_bytes=table.UplinkBytes(),
-        downlink_bytes=table.DownlinkBytes(),
-        battery_fraction=table.BatteryFraction(),
-        temperature_c=table.TemperatureC(),
-        throttled=bool(table.Throttled()),
-        simulated=bool(table.Simulated()),
-        worker=_text(table.Worker()),
-        model=_text(table.Model()),
-    )
+def _named(kind: Callable[..., object]) -> Builder:
+    """A builder for a message whose fields have the names of its table's."""
+    names = [field.name for field in LAYOUTS[kind.__name__].fields]
+    return lambda _walk, values: kind(**dict(zip(names, values, strict=True)))
 
 
-READERS: dict[str, Callable[[Any], DataMessage]] = {
+BUILDERS: dict[str, Builder] = {
+    "Header": _header,
+    "Timing": _named(Timing),
     "Frame": _frame,
-    "TensorFrame": _tensor_frame,
+    "Tensor": _tensor,
+    "TensorFrame": _named(TensorFrame),
     "Audio": _audio,
-    "Ping": _ping,
-    "Result": _result,
-    "Refusal": _refusal,
-    "Telemetry": _telemetry,
+    "Ping": _named(Ping),
+    "HandResult": _hand,
+    "Detection": _named(Detection),
+    "TextLine": _text_line,
+    "Result": _named(Result),
+    "Refusal": _named(Refusal),
+    "Outcomes": _outcomes,
+    "Telemetry": _named(Telemetry),
 }

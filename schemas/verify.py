@@ -1,12 +1,13 @@
 """Check received bytes before any field is read. Core: no state, no clock.
 
 FlatBuffers for Python has no verifier, and its accessors follow whatever offset they find. ``verify`` walks
-the tables of ``layout`` through the bytes and refuses the first thing that breaks the contract; after it
-returned, every generated accessor stays inside the buffer.
+the tables of ``layout`` through the bytes and refuses the first thing that breaks the contract. Checking and
+reading are one pass: the generated accessors alone cost 120 µs per frame and 190 µs per result, the walk 15.
 """
 
 import struct
 from collections.abc import Mapping
+from typing import cast
 
 from pydantic import BaseModel
 
@@ -14,29 +15,33 @@ from schemas.checksum import payload_crc32
 from schemas.errors import MalformedMessage, Reason
 from schemas.layout import ENUMS, FLOAT_MAX, LAYOUTS, ROOTS, SCALARS, STRUCTS, Field
 from schemas.messages import DataMessage
-from schemas.rules import RULES
+from schemas.reading import BUILDERS, roi_box
 from schemas.topics import row
 from schemas.walk import (
     Buffer,
     Check,
     Plan,
     Walk,
-    check_enum,
-    check_finite_struct,
-    check_scalar,
-    check_string,
-    check_table,
-    check_tables,
-    check_vector,
+    read_bool,
+    read_bounded,
+    read_enum,
+    read_numbers,
+    read_payload,
+    read_plain,
+    read_string,
+    read_struct,
+    read_structs,
+    read_table,
+    read_tables,
 )
 
 LEAST_BYTES = 12  # root offset, identifier, and a table of four bytes
-
-_U32 = struct.Struct("<I").unpack_from
+_NUMPY_TYPES = {"uint": "<u4", "float": "<f4"}
+_OWN_IDS = ("device", "worker", "manager", "client")
 
 
 def _absent(field: Field) -> Reason | None:
-    """An absent scalar means 0, which its bounds may forbid."""
+    """Why a message may not leave this field out; an absent scalar means 0, which its bounds may forbid."""
     if field.required:
         return Reason.MISSING_FIELD
     if field.allowed is not None and 0 not in field.allowed:
@@ -44,53 +49,90 @@ def _absent(field: Field) -> Reason | None:
     return Reason.BAD_VALUE if field.low is not None and field.low > 0 else None
 
 
-def _compile_scalar(where: str, field: Field) -> Check:
+def _scalar(where: str, field: Field) -> Check:
     letter, size = SCALARS[field.type]
     bounded = letter == "f" or field.low is not None or field.high is not None
+    read = read_bool if field.type == "bool" else read_bounded if bounded else read_plain
     return Check(
         where=where,
         inline_bytes=size,
         absent=_absent(field),
-        run=check_scalar if bounded else None,
+        default=False if field.type == "bool" else 0.0 if letter == "f" else 0,
+        read=read,
         unpack=struct.Struct("<" + letter).unpack_from,
         low=field.low if field.low is not None else (-FLOAT_MAX if letter == "f" else 0),
         high=field.high if field.high is not None else FLOAT_MAX,
     )
 
 
-def _compile_vector(where: str, field: Field) -> Check:
+def _struct(where: str, field: Field) -> Check:
+    letters, size = STRUCTS[field.type]
+    opaque = letters.endswith("s")
+    return Check(
+        where=where,
+        inline_bytes=size,
+        absent=_absent(field),
+        default=bytes(size) if opaque else None,
+        read=read_plain if opaque else read_struct,
+        unpack=struct.Struct("<" + letters).unpack_from,
+        make=roi_box,
+    )
+
+
+def _enum(where: str, field: Field) -> Check:
+    members = {int(member): member for member in field.allowed or ENUMS[field.type]}
+    return Check(
+        where=where,
+        inline_bytes=1,
+        absent=_absent(field),
+        default=members.get(0),
+        read=read_enum,
+        members=members,
+    )
+
+
+def _string(where: str, field: Field) -> Check:
+    return Check(
+        where=where, inline_bytes=4, absent=_absent(field), default="", read=read_string, most=field.most
+    )
+
+
+def _table(where: str, field: Field) -> Check:
+    return Check(
+        where=where, inline_bytes=4, absent=_absent(field), default=None, read=read_table, table=field.type
+    )
+
+
+def _vector(where: str, field: Field) -> Check:
     item = field.type[1:-1]
-    letters, size = {**SCALARS, **STRUCTS}.get(item, ("", 4))
+    letters, size = {**SCALARS, **STRUCTS}.get(item, ("I", 4))
+    numbers = read_payload if field.checksummed else read_numbers
     return Check(
         where=where,
         inline_bytes=4,
         absent=_absent(field),
-        run=check_tables if item in LAYOUTS else check_vector,
+        default=(),
+        read=read_tables if item in LAYOUTS else read_structs if item in STRUCTS else numbers,
+        unpack=struct.Struct("<" + letters).unpack_from,
         least=field.least,
         most=field.most,
         item_bytes=size,
-        floats=letters.endswith("f"),
+        dtype=_NUMPY_TYPES.get(item, ""),
+        make=roi_box,
         table=item,
-        checksummed=field.checksummed,
     )
 
 
 def _compile(layout_name: str, field: Field) -> Check:
-    where, absent = f"{layout_name}.{field.name}", _absent(field)
-    if field.type in SCALARS:
-        return _compile_scalar(where, field)
-    if field.type in ENUMS:
-        members = frozenset(int(member) for member in field.allowed or ENUMS[field.type])
-        return Check(where, 1, absent, check_enum, members=members)
-    if field.type in STRUCTS:
-        letters, size = STRUCTS[field.type]
-        run = check_finite_struct if letters.endswith("f") else None
-        return Check(where, size, absent, run, unpack=struct.Struct("<" + letters).unpack_from)
-    if field.type == "string":
-        return Check(where, 4, absent, check_string, most=field.most)
-    if field.type in LAYOUTS:
-        return Check(where, 4, absent, check_table, table=field.type)
-    return _compile_vector(where, field)
+    kinds = (
+        (field.type in SCALARS, _scalar),
+        (field.type in STRUCTS, _struct),
+        (field.type in ENUMS, _enum),
+        (field.type == "string", _string),
+        (field.type in LAYOUTS, _table),
+        (True, _vector),
+    )
+    return next(compiler for fits, compiler in kinds if fits)(f"{layout_name}.{field.name}", field)
 
 
 _PLANS: dict[str, Plan] = {
@@ -98,7 +140,7 @@ _PLANS: dict[str, Plan] = {
         name,
         tuple(_compile(name, field) for field in layout.fields),
         tuple(struct.Struct(f"<{count}H").unpack_from for count in range(len(layout.fields) + 1)),
-        RULES.get(name),
+        BUILDERS[name],
     )
     for name, layout in LAYOUTS.items()
 }
@@ -107,8 +149,8 @@ _LIMITS: dict[bytes, tuple[str, int]] = {
 }
 
 
-def verify(data: Buffer, *, stream: str | None = None, checksum: bool = True) -> str:
-    """Check a data message; the name of its root table, whose accessors are safe from now on.
+def verify(data: Buffer, *, stream: str | None = None, checksum: bool = True) -> DataMessage:
+    """The message in ``data``, whose payloads and tensors are views of it.
 
     ``stream`` names the row of the stream table the bytes came on. ``checksum=False`` leaves the payload's
     CRC out, for bytes of our own making.
@@ -127,23 +169,19 @@ def verify(data: Buffer, *, stream: str | None = None, checksum: bool = True) ->
     if len(data) > most:
         raise MalformedMessage(Reason.TOO_LARGE, f"{root} of {len(data)} bytes, allowed are {most}")
     walk = Walk(data, _PLANS)
-    walk.table(walk.follow(0, root), _PLANS[root])
-    if sum(end - start for start, end in walk.spans) > walk.size:
-        raise MalformedMessage(Reason.BAD_VECTOR, f"{root}: payloads overlap")
+    message = walk.table(walk.follow(0, root), _PLANS[root])
     if checksum:
-        _check_crc(walk)
-    return root
+        _check_crc(walk, root)
+    return cast("DataMessage", message)
 
 
-def _check_crc(walk: Walk) -> None:
-    view = memoryview(walk.data)
-    found = payload_crc32(view[start:end] for start, end in walk.spans)
-    said = _U32(walk.data, walk.checksum_at)[0] if walk.checksum_at else 0
-    if found != said:
-        raise MalformedMessage(Reason.BAD_CHECKSUM, f"payload has {found:08x}, header says {said:08x}")
-
-
-_OWN_IDS = ("device", "worker", "manager", "client")
+def _check_crc(walk: Walk, root: str) -> None:
+    # 64 tensors that share one payload would make a small message cost 64 checksums
+    if sum(len(payload) for payload in walk.payloads) > walk.size:
+        raise MalformedMessage(Reason.BAD_VECTOR, f"{root}: payloads overlap")
+    found = payload_crc32(walk.payloads)
+    if found != walk.crc32:
+        raise MalformedMessage(Reason.BAD_CHECKSUM, f"payload has {found:08x}, header says {walk.crc32:08x}")
 
 
 def check_sender(ids: Mapping[str, str], message: DataMessage | BaseModel) -> None:
@@ -156,12 +194,13 @@ def check_sender(ids: Mapping[str, str], message: DataMessage | BaseModel) -> No
         MalformedMessage: ``WRONG_SENDER``, names both.
     """
     if isinstance(message, BaseModel):
-        for field in _OWN_IDS:
-            said = getattr(message, field, None)
-            attested = ids.get(field) or (ids.get("worker") if field == "device" else None)
-            if said is not None and attested is not None and said != attested:
-                raise MalformedMessage(Reason.WRONG_SENDER, f"{field} {said!r} on the topic of {attested!r}")
-        return
-    task = message.header.task.name.lower()
-    if ids.get("task", task) != task:
-        raise MalformedMessage(Reason.WRONG_SENDER, f"task {task!r} on the topic of {ids['task']!r}")
+        said = {field: getattr(message, field, None) for field in _OWN_IDS}
+        attested = {field: ids.get(field) for field in _OWN_IDS}
+        attested["device"] = attested["device"] or ids.get("worker")
+    else:
+        said, attested = {"task": message.header.task.name.lower()}, {"task": ids.get("task")}
+    for field, name in said.items():
+        if name is not None and attested[field] not in (None, name):
+            raise MalformedMessage(
+                Reason.WRONG_SENDER, f"{field} {name!r} on the topic of {attested[field]!r}"
+            )

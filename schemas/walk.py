@@ -1,4 +1,4 @@
-"""The walk through one message's bytes, field by field as its plan says. Core.
+"""The walk through one message's bytes: every field is checked, then read, in one pass. Core.
 
 Knows how FlatBuffers lay out tables, vectors and strings, and nothing about our messages: those are rows of
 the plans. Refuses the first fault with ``MalformedMessage``; reads no byte before it was found in bounds.
@@ -6,9 +6,13 @@ the plans. Refuses the first fault with ``MalformedMessage``; reads no byte befo
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
 
 import numpy as np
+from numpy import generic
+from numpy.typing import NDArray
 
 from schemas.errors import MalformedMessage, Reason
 from schemas.layout import FLOAT_MAX
@@ -21,61 +25,64 @@ _I32 = struct.Struct("<i").unpack_from
 _U32 = struct.Struct("<I").unpack_from
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One field, compiled: what the walk does at its place."""
+    """One field, compiled: how the walk checks and reads it."""
 
     where: str
     inline_bytes: int
-    absent: Reason | None  # why a message without this field is refused; None = it may be absent
-    run: "Callable[[Walk, int, Check], None] | None"  # None = every bit pattern is a value
-    unpack: Callable[[Buffer, int], tuple[float, ...]] = _U32
+    absent: Reason | None  # why a message without this field is refused; None = it reads as ``default``
+    default: object
+    read: "Callable[[Walk, int, Check], object]"
+    unpack: Callable[[Buffer, int], tuple[Any, ...]] = _U32
     low: float = 0
     high: float = 0
-    members: frozenset[int] = frozenset()
+    members: Mapping[int, IntEnum] = field(default_factory=dict)
     least: int = 0
     most: int = 0
     item_bytes: int = 1
-    floats: bool = False
+    dtype: str = ""
+    make: Callable[..., object] = tuple
     table: str = ""
-    checksummed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One table, compiled: ``unpack[n]`` reads ``n`` entries of its vtable."""
+    """One table, compiled: ``unpack[n]`` reads ``n`` entries of its vtable, ``build`` takes the values by id."""
 
     name: str
     checks: tuple[Check, ...]
     unpack: tuple[Callable[[Buffer, int], tuple[int, ...]], ...]
-    rule: "Callable[[Walk, int, tuple[int, ...]], None] | None"
+    build: "Callable[[Walk, list[Any]], object]"
 
 
 class Walk:
     """One message under check. Methods take absolute positions and raise at the first fault."""
 
-    __slots__ = ("checksum_at", "data", "plans", "size", "spans")
+    __slots__ = ("crc32", "data", "payloads", "plans", "size", "view")
 
     def __init__(self, data: Buffer, plans: Mapping[str, Plan]) -> None:
         self.data = data
-        self.plans = plans
+        self.view = memoryview(data)
         self.size = len(data)
-        self.spans: list[tuple[int, int]] = []  # of checksummed vectors, (start, end)
-        self.checksum_at = 0  # position of header.payload_crc32; 0 = absent, means 0
+        self.plans = plans
+        self.payloads: list[memoryview] = []  # what the checksum is of, in order
+        self.crc32 = 0  # what the header says it is
 
-    def table(self, at: int, plan: Plan) -> None:
-        """The table at ``at``: its vtable, then every known field."""
+    def table(self, at: int, plan: Plan) -> object:
+        """The table at ``at`` as its message: the vtable first, then every known field."""
         table_bytes, entries = self.entries(at, plan)
+        values = []
         for check, entry in zip(plan.checks, entries, strict=True):
-            if not entry:
-                if check.absent:
-                    raise MalformedMessage(check.absent, f"{check.where} is absent")
-            elif entry < 4 or entry + check.inline_bytes > table_bytes:
-                raise MalformedMessage(Reason.BAD_VTABLE, f"{check.where} lies outside of its table")
-            elif check.run:
-                check.run(self, at + entry, check)
-        if plan.rule:
-            plan.rule(self, at, entries)
+            if entry:
+                if entry < 4 or entry + check.inline_bytes > table_bytes:
+                    raise MalformedMessage(Reason.BAD_VTABLE, f"{check.where} lies outside of its table")
+                values.append(check.read(self, at + entry, check))
+            elif check.absent:
+                raise MalformedMessage(check.absent, f"{check.where} is absent")
+            else:
+                values.append(check.default)
+        return plan.build(self, values)
 
     def entries(self, at: int, plan: Plan) -> tuple[int, tuple[int, ...]]:
         """Size of the table at ``at`` and where in it each known field lies; 0 = absent."""
@@ -113,67 +120,98 @@ class Walk:
         return start, count
 
 
-def check_scalar(walk: Walk, at: int, check: Check) -> None:
-    """A bounded scalar."""
+def read_plain(walk: Walk, at: int, check: Check) -> object:
+    """A scalar of which every bit pattern is a value, or an opaque struct as bytes."""
+    return check.unpack(walk.data, at)[0]
+
+
+def read_bounded(walk: Walk, at: int, check: Check) -> object:
+    """A scalar between its bounds."""
     value = check.unpack(walk.data, at)[0]
-    if not check.low <= value <= check.high:  # also false for NaN
-        raise MalformedMessage(
-            Reason.BAD_VALUE, f"{check.where} is {value}, allowed are {check.low} to {check.high}"
-        )
+    if check.low <= value <= check.high:  # false for NaN
+        return value
+    raise MalformedMessage(
+        Reason.BAD_VALUE, f"{check.where} is {value}, allowed are {check.low} to {check.high}"
+    )
 
 
-def check_enum(walk: Walk, at: int, check: Check) -> None:
-    """An enum of one byte."""
+def read_bool(walk: Walk, at: int, check: Check) -> object:
+    """A truth value: 0 or 1."""
+    return bool(read_bounded(walk, at, check))
+
+
+def read_enum(walk: Walk, at: int, check: Check) -> object:
+    """A member of an enum of one byte."""
     value = _U8(walk.data, at)[0]
-    if value not in check.members:
+    member = check.members.get(value)
+    if member is None:
         raise MalformedMessage(
             Reason.BAD_ENUM, f"{check.where} is {value}, allowed are {sorted(check.members)}"
         )
+    return member
 
 
-def check_finite_struct(walk: Walk, at: int, check: Check) -> None:
-    """A struct of floats, none of them infinite or NaN."""
-    for value in check.unpack(walk.data, at):
+def read_struct(walk: Walk, at: int, check: Check) -> object:
+    """A struct of finite floats."""
+    return check.make(_finite(check.unpack(walk.data, at), check))
+
+
+def read_structs(walk: Walk, at: int, check: Check) -> object:
+    """A vector of structs of finite floats, as a tuple."""
+    start, count = walk.vector(at, check)
+    items = range(start, start + count * check.item_bytes, check.item_bytes)
+    return tuple([check.make(_finite(check.unpack(walk.data, item), check)) for item in items])
+
+
+def _finite(values: tuple[float, ...], check: Check) -> tuple[float, ...]:
+    for value in values:
         if not -FLOAT_MAX <= value <= FLOAT_MAX:
             raise MalformedMessage(Reason.BAD_VALUE, f"{check.where} holds {value}")
+    return values
 
 
-def check_string(walk: Walk, at: int, check: Check) -> None:
+def read_string(walk: Walk, at: int, check: Check) -> object:
     """A string: its length, its end mark, its UTF-8."""
     start = walk.follow(at, check.where) + 4
     count = _U32(walk.data, start - 4)[0]
     end = start + count
     if end >= walk.size or walk.data[end] != 0:
         raise MalformedMessage(Reason.BAD_STRING, f"{check.where} of {count} bytes has no end mark")
-    if count > check.most:
+    if not count <= check.most:
         raise MalformedMessage(
             Reason.BAD_STRING, f"{check.where} has {count} bytes, allowed are {check.most}"
         )
     try:
-        str(walk.data[start:end], "utf-8")
+        return str(walk.view[start:end], "utf-8")
     except UnicodeDecodeError as error:
         raise MalformedMessage(Reason.BAD_STRING, f"{check.where} is not UTF-8: {error.reason}") from error
 
 
-def check_vector(walk: Walk, at: int, check: Check) -> None:
-    """A vector of scalars or structs."""
+def read_numbers(walk: Walk, at: int, check: Check) -> object:
+    """A vector of scalars as an array that views the message; no infinity, no NaN."""
     start, count = walk.vector(at, check)
-    if check.checksummed:
-        walk.spans.append((start, start + count))
-    if check.floats and count:
-        floats = count * check.item_bytes // 4
-        if not np.isfinite(np.frombuffer(walk.data, "<f4", floats, start)).all():
-            raise MalformedMessage(Reason.BAD_VALUE, f"{check.where} holds infinity or NaN")
+    array: NDArray[generic] = np.frombuffer(walk.data, check.dtype, count, start)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise MalformedMessage(Reason.BAD_VALUE, f"{check.where} holds infinity or NaN")
+    return array
 
 
-def check_table(walk: Walk, at: int, check: Check) -> None:
+def read_payload(walk: Walk, at: int, check: Check) -> object:
+    """A vector of bytes under the checksum, as a view of the message."""
+    start, count = walk.vector(at, check)
+    payload = walk.view[start : start + count]
+    walk.payloads.append(payload)
+    return payload
+
+
+def read_table(walk: Walk, at: int, check: Check) -> object:
     """A nested table."""
-    walk.table(walk.follow(at, check.where), walk.plans[check.table])
+    return walk.table(walk.follow(at, check.where), walk.plans[check.table])
 
 
-def check_tables(walk: Walk, at: int, check: Check) -> None:
-    """A vector of tables."""
+def read_tables(walk: Walk, at: int, check: Check) -> object:
+    """A vector of tables, as a tuple."""
     start, count = walk.vector(at, check)
     plan = walk.plans[check.table]
-    for item in range(start, start + 4 * count, 4):
-        walk.table(walk.follow(item, check.where), plan)
+    items = range(start, start + 4 * count, 4)
+    return tuple([walk.table(walk.follow(item, check.where), plan) for item in items])

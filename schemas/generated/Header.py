@@ -110,8 +110,12 @@ class Header(object):
     def SpanId(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
         if o != 0:
-            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
-        return 0
+            x = o + self._tab.Pos
+            from schemas.generated.Id8 import Id8
+            obj = Id8()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
 
     # Header
     def PayloadCrc32(self):
@@ -153,7 +157,7 @@ def AddModelDigest(builder, modelDigest):
 def HeaderAddTraceId(builder, traceId): builder.PrependStructSlot(9, flatbuffers.number_types.UOffsetTFlags.py_type(traceId), 0)
 def AddTraceId(builder, traceId):
     return HeaderAddTraceId(builder, traceId)
-def HeaderAddSpanId(builder, spanId): builder.PrependUint64Slot(10, spanId, 0)
+def HeaderAddSpanId(builder, spanId): builder.PrependStructSlot(10, flatbuffers.number_types.UOffsetTFlags.py_type(spanId), 0)
 def AddSpanId(builder, spanId):
     return HeaderAddSpanId(builder, spanId)
 def HeaderAddPayloadCrc32(builder, payloadCrc32): builder.PrependUint32Slot(11, payloadCrc32, 0)
