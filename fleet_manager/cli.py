@@ -1,0 +1,222 @@
+"""The commands of ``headway device``, ``group`` and ``manager``; ``deploy`` lives in ``deploy_cli``.
+
+All but ``manager run`` speak REST to a manager; only that one loads the database and the server.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fleet_manager.deploy_cli import deploy
+from fleet_manager.terminal import (
+    DEFAULT_MANAGER,
+    EXIT_FAILED,
+    EXIT_USAGE,
+    JsonOption,
+    ManagerOption,
+    say_json,
+    say_table,
+    speaking_to,
+)
+
+__all__ = ["deploy", "device", "group", "manager"]
+
+device = typer.Typer(help="Headsets: list, show, approve. Example: headway device ls", no_args_is_help=True)
+group = typer.Typer(
+    help="Groups of headsets: create, add, remove, list. Example: headway group add line-a hs-1 hs-2",
+    no_args_is_help=True,
+)
+manager = typer.Typer(help="Run the fleet manager. Example: headway manager run", no_args_is_help=True)
+
+DeviceArgument = Annotated[str, typer.Argument(metavar="DEVICE", help="The headset's id.")]
+DevicesArgument = Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Ids of headsets.")]
+GroupArgument = Annotated[str, typer.Argument(metavar="GROUP", help="The group's name.")]
+
+
+@device.command("ls")
+def list_devices(*, manager: ManagerOption = DEFAULT_MANAGER, as_json: JsonOption = False) -> None:
+    """List every headset that was ever seen.
+
+    Example: headway device ls --json
+    """
+    with speaking_to(manager) as client:
+        found = client.get("/devices")
+    if as_json:
+        say_json(found)
+        return
+    words = ("id", "admission", "connectivity", "device_class", "model", "state")
+    rows = [[shown[word] for word in words] + _telemetry(shown["telemetry"]) for shown in found]
+    say_table((*words, "mode", "fps", "p99 ms", "rtt ms", "battery"), rows)
+
+
+def _telemetry(reading: dict[str, object] | None) -> list[object]:
+    if reading is None:
+        return [None] * 5
+    latency = reading["latency_ms"]
+    assert isinstance(latency, dict)
+    battery = reading["battery_fraction"]
+    numbers = [f"{value:.1f}" for value in (reading["fps"], latency["p99"], reading["rtt_ms"])]
+    return [reading["mode"], *numbers, f"{battery:.0%}"]
+
+
+@device.command("show")
+def show_device(
+    device_id: DeviceArgument, *, manager: ManagerOption = DEFAULT_MANAGER, as_json: JsonOption = False
+) -> None:
+    """Show a headset, what is desired of it and what it reported.
+
+    Example: headway device show hs-1
+    """
+    with speaking_to(manager) as client:
+        shown = client.get(f"/devices/{device_id}")
+    if as_json:
+        say_json(shown)
+        return
+    say_table(("field", "value"), [(name, value) for name, value in shown.items() if name != "journal"])
+    say_table(("at (ms)", "kind", "detail"), [tuple(entry.values()) for entry in shown["journal"]])
+
+
+@device.command()
+def approve(
+    device_id: DeviceArgument, *, manager: ManagerOption = DEFAULT_MANAGER, as_json: JsonOption = False
+) -> None:
+    """Admit a headset that is pending.
+
+    Example: headway device approve hs-7
+    """
+    with speaking_to(manager) as client:
+        shown = client.post(f"/devices/{device_id}/approve")
+    say_json(shown) if as_json else typer.echo(f"{device_id} is {shown['admission']}")
+
+
+@group.command("ls")
+def list_groups(*, manager: ManagerOption = DEFAULT_MANAGER, as_json: JsonOption = False) -> None:
+    """List groups and their members.
+
+    Example: headway group ls
+    """
+    with speaking_to(manager) as client:
+        found = client.get("/groups")
+    if as_json:
+        say_json(found)
+        return
+    say_table(("group", "members"), [(shown["name"], ", ".join(shown["members"])) for shown in found])
+
+
+@group.command()
+def show(
+    name: GroupArgument, *, manager: ManagerOption = DEFAULT_MANAGER, as_json: JsonOption = False
+) -> None:
+    """Show one group.
+
+    Example: headway group show line-a
+    """
+    with speaking_to(manager) as client:
+        _say_group(client.get(f"/groups/{name}"), as_json=as_json)
+
+
+@group.command()
+def create(
+    name: GroupArgument, *, manager: ManagerOption = DEFAULT_MANAGER, as_json: JsonOption = False
+) -> None:
+    """Create an empty group.
+
+    Example: headway group create line-a
+    """
+    with speaking_to(manager) as client:
+        _say_group(client.post("/groups", {"name": name}), as_json=as_json)
+
+
+@group.command()
+def add(
+    name: GroupArgument,
+    devices: DevicesArgument,
+    *,
+    manager: ManagerOption = DEFAULT_MANAGER,
+    as_json: JsonOption = False,
+) -> None:
+    """Put headsets into a group.
+
+    Example: headway group add line-a hs-1 hs-2
+    """
+    with speaking_to(manager) as client:
+        for device_id in devices:
+            shown = client.post(f"/groups/{name}/members", {"device": device_id})
+        _say_group(shown, as_json=as_json)
+
+
+@group.command()
+def remove(
+    name: GroupArgument,
+    devices: DevicesArgument,
+    *,
+    manager: ManagerOption = DEFAULT_MANAGER,
+    as_json: JsonOption = False,
+) -> None:
+    """Take headsets out of a group; they keep what they run.
+
+    Example: headway group remove line-a hs-2
+    """
+    with speaking_to(manager) as client:
+        for device_id in devices:
+            shown = client.delete(f"/groups/{name}/members/{device_id}")
+        _say_group(shown, as_json=as_json)
+
+
+def _say_group(shown: dict[str, object], *, as_json: bool) -> None:
+    members = shown["members"]
+    assert isinstance(members, list)
+    say_json(shown) if as_json else typer.echo(f"{shown['name']}: {', '.join(members) or 'no members'}")
+
+
+@manager.command("run")
+def run_manager(
+    *,
+    broker: Annotated[str, typer.Option(help="The control broker, mqtt://host:port.")],
+    data_broker: Annotated[str | None, typer.Option(help="The data broker, if it is another one.")] = None,
+    site: Annotated[str, typer.Option(help="The site's id.")] = "demo",
+    manager_id: Annotated[str, typer.Option("--id", help="This manager's id.")] = "office",
+    db: Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")] = None,
+    artifacts: Annotated[Path, typer.Option(help="Folder of published packages.")] = Path(
+        "headway-artifacts"
+    ),
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT of the REST interface; port 0 picks one.")
+    ] = "127.0.0.1:7447",
+    embedded: Annotated[
+        bool,
+        typer.Option("--embedded/--no-embedded", help="The broker is this machine's own: admit at once."),
+    ] = False,
+    allow_remote: Annotated[
+        bool, typer.Option(help="Listen beyond this machine although nobody is authenticated.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the fleet manager until it is told to stop (SIGTERM or Ctrl-C).
+
+    Example: headway manager run --broker mqtt://127.0.0.1:1883 --site demo --embedded
+    """
+    from broker.errors import RoadError, RoadMisuse  # noqa: PLC0415  loaded only where it is run
+    from fleet_manager.errors import FleetError, RefusedError  # noqa: PLC0415
+    from fleet_manager.main import ManagerConfig, run  # noqa: PLC0415
+
+    try:
+        run(
+            ManagerConfig(
+                broker=broker,
+                data_broker=data_broker,
+                site=site,
+                manager=manager_id,
+                db=db or f"sqlite:///{artifacts / 'fleet.db'}",
+                artifacts=artifacts,
+                listen=listen,
+                embedded=embedded,
+                allow_remote=allow_remote,
+            ),
+            as_json=as_json,
+        )
+    except (RoadError, FleetError) as error:
+        typer.echo(f"error: {error}", err=True)
+        wrong = isinstance(error, RefusedError | RoadMisuse)
+        raise typer.Exit(EXIT_USAGE if wrong else EXIT_FAILED) from error
