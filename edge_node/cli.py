@@ -1,0 +1,173 @@
+"""The ``node`` and ``telemetry`` commands. Options become settings; nothing is decided here.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 a source, broker or folder is unavailable or the id is taken,
+130 interrupted.
+"""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from edge_node.errors import EdgeError, SettingsError
+from inference.errors import InferenceError
+from observability import log
+from schemas.documents import SplitConfig
+
+EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 2, 3, 130
+
+node = typer.Typer(help="Run a headset.", no_args_is_help=True)
+telemetry = typer.Typer(help="Follow what headsets report.", no_args_is_help=True)
+
+
+@node.callback()
+def _node() -> None:
+    """Run a headset. Example: headway node run --id hs-1 --broker mqtt://127.0.0.1:1883 --source walk:w.ring."""
+
+
+@telemetry.callback()
+def _telemetry() -> None:
+    """Follow what headsets report. Example: headway telemetry tail --broker mqtt://127.0.0.1:1883 --json."""
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(code)
+
+
+@node.command()
+def run(
+    *,
+    device: Annotated[str, typer.Option("--id", help="This headset's id: a-z, 0-9 and dashes.")],
+    broker: Annotated[str, typer.Option(help="Control broker, as mqtt://host:port.")],
+    source: Annotated[
+        str, typer.Option(help="walk:FILE, walk:DIR, folder:DIR, video:FILE, webcam:0 or rtsp://…")
+    ],
+    state: Annotated[Path, typer.Option(help="Folder for what this headset must remember.")],
+    models: Annotated[Path, typer.Option(help="Folder with the models it is delivered with.")],
+    site: Annotated[str, typer.Option(help="Site it belongs to.")] = "demo",
+    data_broker: Annotated[str | None, typer.Option(help="Broker for frames; default: the same.")] = None,
+    device_class: Annotated[str, typer.Option(help="host, xr-slow or xr-fast (simulated).")] = "host",
+    policy: Annotated[str, typer.Option(help="local, offload or rtt-threshold.")] = "rtt-threshold",
+    deadline_ms: Annotated[
+        float, typer.Option(help="A frame's deadline after its scheduled moment.")
+    ] = 100.0,
+    rtt_threshold_ms: Annotated[float, typer.Option(help="Highest round trip for offloading.")] = 15.0,
+    fps: Annotated[float, typer.Option(help="Frames per second of wall time.")] = 30.0,
+    max_hands: Annotated[int, typer.Option(help="Hands to track at once.")] = 1,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long; default: run on.")] = None,
+    events: Annotated[Path | None, typer.Option(help="Write one JSON line per frame here.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Write an overlay video (.mp4) here at the end.")
+    ] = None,
+    offset: Annotated[int | None, typer.Option(help="First frame in a shared walk; default: by id.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of simulated durations and of a rendered walk.")] = 1,
+    mqtt: Annotated[int, typer.Option(help="MQTT protocol: 5 or 311.")] = 5,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON line.")] = False,
+) -> None:
+    """Run one headset until stopped.
+
+    Example: headway node run --id hs-1 --broker mqtt://127.0.0.1:1883 --source folder:photos
+    --state state/hs-1 --models ~/.cache/headway/models --seconds 30 --json
+    """
+    from edge_node.main import run_node  # noqa: PLC0415 - engines load only when a headset runs
+    from edge_node.settings import NodeSettings  # noqa: PLC0415
+
+    log.configure("node", device, json=as_json, level=log_level)
+    interrupted = _Interrupts()
+    try:
+        settings = NodeSettings(
+            device=device,
+            site=site,
+            broker_url=broker,
+            data_url=data_broker,
+            source=source,
+            state=state,
+            models=models,
+            device_class=device_class,
+            split=_split_config(policy=policy, deadline_ms=deadline_ms, rtt_threshold_ms=rtt_threshold_ms),
+            fps=fps,
+            max_hands=max_hands,
+            seconds=seconds,
+            events=events,
+            record=record,
+            offset=offset,
+            seed=seed,
+            protocol=_protocol(mqtt),
+        )
+        summary = run_node(settings, on_ready=interrupted.watch)
+    except SettingsError as error:
+        _fail(error, EXIT_USAGE)
+    except (EdgeError, InferenceError) as error:
+        _fail(error, EXIT_UNAVAILABLE)
+    typer.echo(json.dumps(summary) if as_json else _in_words(summary))
+    if interrupted.seen is signal.SIGINT:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+@node.command()
+def walk(
+    *,
+    photos: Annotated[Path, typer.Option(help="Folder of photos with hands.")],
+    out: Annotated[Path, typer.Option(help="File to write the frames to.")],
+    seconds: Annotated[float, typer.Option(help="Length before it turns round.", min=0.1, max=120)] = 12.0,
+    fps: Annotated[float, typer.Option(help="Frames per second.", min=1, max=240)] = 30.0,
+    seed: Annotated[int, typer.Option(help="Seed of the head's path and the camera's noise.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Render a walk over photos ahead of time, for any number of headsets.
+
+    Example: headway node walk --photos photos --out walk.ring
+    """
+    from edge_node.sources import make_walk  # noqa: PLC0415 - OpenCV loads only when needed
+
+    try:
+        ring = make_walk(photos, out=out, fps=fps, seconds=seconds, seed=seed)
+    except EdgeError as error:
+        _fail(error, EXIT_UNAVAILABLE)
+    result = {"file": str(out), "frames": ring.frames, "width": ring.width, "height": ring.height, "fps": fps}
+    typer.echo(json.dumps(result) if as_json else f"{ring.frames} frames in {out}")
+
+
+class _Interrupts:
+    """The first SIGINT or SIGTERM stops the headset gently; a second SIGINT ends the process."""
+
+    def __init__(self) -> None:
+        self.seen: signal.Signals | None = None
+
+    def watch(self, headset: Any) -> None:
+        """Stop this headset when a signal comes."""
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            self.seen = signal.Signals(number)
+            headset.stop()
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
+
+
+def _split_config(**fields: object) -> SplitConfig:
+    try:
+        return SplitConfig.model_validate(fields)
+    except ValueError as error:
+        raise SettingsError(f"the split config cannot stand: {error}") from error
+
+
+def _protocol(mqtt: int) -> Any:
+    if mqtt not in {5, 311}:
+        raise SettingsError(f"--mqtt is {mqtt}: choose 5 or 311")
+    return mqtt
+
+
+def _in_words(summary: dict[str, object]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in summary.items())
+
+
+if __name__ == "__main__":
+    sys.exit("run this through the `headway` command")

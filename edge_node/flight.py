@@ -1,0 +1,123 @@
+"""Vocabulary: one frame on its way to its answer, and the line that records it.
+
+The line is raw enough that somebody else can recompute the outcome: answer time, deadline, and which
+frame's pixels the answer came from.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from edge_node.decide import Path
+from edge_node.frames import Captured
+from edge_node.outcome import Answer
+from inference.tasks.hands import Hand
+
+NS_PER_MS = 1_000_000
+
+
+class Stage(str, Enum):
+    """How far one way of computing a frame is."""
+
+    IDLE = "idle"  # not tried
+    WAITING = "waiting"  # local only: for the slot
+    RUNNING = "running"
+    OVERDUE = "overdue"  # remote only: the reply counts as missing, though it may still come
+    ENDED = "ended"
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One try to compute a frame; ``result`` says how it ended, empty while it runs."""
+
+    path: Path
+    start_ns: int
+    end_ns: int | None = None
+    result: str = ""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Flight:
+    """One scheduled frame until its line is written."""
+
+    frame_id: int
+    scheduled_ns: int
+    deadline_ns: int
+    captured: Captured | None
+    skipped: bool
+    trace_id: bytes
+    mode: Path
+    local: Stage = Stage.IDLE
+    remote: Stage = Stage.IDLE
+    hedge_now: bool = False
+    worker: str | None = None
+    rtt_ns: int | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    answer: Answer | None = None
+    hands: tuple[Hand, ...] = ()
+    model: str = ""
+    host_late: bool = False
+
+    def begin(self, path: Path, *, now_ns: int) -> Attempt:
+        """Note that a way is tried from now on."""
+        attempt = Attempt(path=path, start_ns=now_ns)
+        self.attempts.append(attempt)
+        return attempt
+
+    def end(self, path: Path, *, now_ns: int, result: str) -> None:
+        """Note how the newest try on this way ended."""
+        for attempt in reversed(self.attempts):
+            if attempt.path is path:
+                attempt.end_ns, attempt.result = now_ns, result
+                return
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some way still works on it."""
+        return self.local in {Stage.WAITING, Stage.RUNNING} or self.remote in {Stage.RUNNING, Stage.OVERDUE}
+
+
+def ms(duration_ns: int | None) -> float | None:
+    """Milliseconds with three digits."""
+    return None if duration_ns is None else round(duration_ns / NS_PER_MS, 3)
+
+
+def frame_line(flight: Flight, *, headset: str) -> dict[str, object]:
+    """The event line of an answered (or given up) frame."""
+    answer = flight.answer
+    if answer is None:
+        raise ValueError(f"frame {flight.frame_id} has no answer yet: settle it before writing its line")
+    return {
+        "kind": "frame",
+        "headset": headset,
+        "frame_id": flight.frame_id,
+        "scheduled_ns": flight.scheduled_ns,
+        "answer_ns": answer.answer_ns,
+        "result_frame_id": answer.result_frame_id,
+        "captured": flight.captured is not None,
+        "skipped": flight.skipped,
+        "outcome": answer.outcome.value,
+        "path": answer.path.value,
+        "latency_ms": ms(answer.latency_ns),
+        "age_ms": ms(answer.age_ns),
+        "deadline_ms": ms(flight.deadline_ns - flight.scheduled_ns),
+        "mode": flight.mode.value,
+        "rtt_ms": ms(flight.rtt_ns),
+        "worker": flight.worker,
+        "model": flight.model,
+        "host_late": flight.host_late,
+        "hands": [[round(float(v), 5) for v in hand.landmarks.ravel()] for hand in flight.hands],
+        "presence": [round(float(hand.presence), 4) for hand in flight.hands],
+        "ring_index": -1 if flight.captured is None else flight.captured.ring_index,
+        "trace_id": flight.trace_id.hex(),
+        "attempts": [_attempt_line(attempt, flight) for attempt in flight.attempts],
+    }
+
+
+def _attempt_line(attempt: Attempt, flight: Flight) -> dict[str, object]:
+    end_ns = None if attempt.end_ns is None else attempt.end_ns - flight.scheduled_ns
+    return {
+        "path": attempt.path.value,
+        "start_ms": ms(attempt.start_ns - flight.scheduled_ns),
+        "end_ms": ms(end_ns),
+        "result": attempt.result or "unfinished",
+    }

@@ -1,0 +1,299 @@
+"""Pure core: a frame's journey from its scheduled moment to its one answer.
+
+Told what happened (a frame was scheduled, a local run ended, a reply came, time passed) it starts local
+runs, sends frames, hedges, carries and answers through the ports it was given. Every method takes the time;
+nothing here reads a clock, waits or knows a topic. ``next_due_ns`` says when ``tick`` should be called next.
+
+One rule per worry: the first valid result wins; a later one only refreshes the tracker; a frame whose own
+result will not come in time is answered with an older result moved forward; a frame that nothing answers
+within ``patience_ns`` ends as none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_node.answers import Answers, close
+from edge_node.decide import POLICIES, LinkView, Path, Policy
+from edge_node.flight import Flight, Stage
+from edge_node.frames import Captured
+from edge_node.hedge import HedgeMargins, carry_at_ns, is_worth_starting, latest_local_start_ns
+from edge_node.offload import RemoteReply
+from edge_node.perceive import Engine, Job, JobDone, Perceived, Perception
+from edge_node.remote import Remote
+from schemas.documents import SplitConfig
+from schemas.messages import Task
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JourneyLimits:
+    """``waiting``: frames that may wait for the slot, the oldest goes first; ``patience_ns``: then none."""
+
+    waiting: int = 2
+    patience_ns: int = 1_000_000_000
+    margins: HedgeMargins = field(default_factory=HedgeMargins)
+
+
+class Journey:
+    """All frames of one headset that are under way. Belongs to the frame loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        perception: Perception,
+        remote: Remote,
+        config: SplitConfig,
+        on_line: Callable[[Flight], None],
+        on_switch: Callable[[Flight, Path, str], None],
+        new_trace: Callable[[], bytes],
+        limits: JourneyLimits | None = None,
+    ) -> None:
+        self.engine = engine
+        self.perception = perception
+        self.remote = remote
+        self.answers = Answers()
+        self.switches = 0
+        self._on_line = on_line
+        self._on_switch = on_switch
+        self._new_trace = new_trace
+        self._limits = limits or JourneyLimits()
+        self._flights: dict[int, Flight] = {}
+        self._mode = Path.LOCAL
+        self.reason = "no frame was scheduled yet"  # of the newest decision
+        self.use(config)
+
+    @property
+    def mode(self) -> Path:
+        """Where the newest frame went first."""
+        return self._mode
+
+    @property
+    def pending(self) -> int:
+        """Frames without an answer yet."""
+        return len(self.answers.ledger)
+
+    def use(self, config: SplitConfig) -> None:
+        """Decide by this configuration from the next frame on."""
+        self.config = config
+        self._policy: Policy = POLICIES[config.policy](config)
+        self.remote.use(config, self._policy)
+
+    def schedule(
+        self, frame_id: int, *, scheduled_ns: int, captured: Captured | None, skipped: bool, now_ns: int
+    ) -> None:
+        """A frame's moment has come; ``captured`` is None where the source or the loop missed it."""
+        deadline_ns = scheduled_ns + round(self.config.deadline_ms * NS_PER_MS)
+        flight = Flight(
+            frame_id=frame_id,
+            scheduled_ns=scheduled_ns,
+            deadline_ns=deadline_ns,
+            captured=captured,
+            skipped=skipped,
+            trace_id=self._new_trace(),
+            mode=self._mode,
+        )
+        self._flights[frame_id] = flight
+        pushed_out = self.answers.ledger.schedule(
+            frame_id,
+            scheduled_ns=scheduled_ns,
+            deadline_ns=deadline_ns,
+            captured=captured is not None,
+            skipped=skipped,
+        )
+        if pushed_out is not None:
+            close(self._flights[pushed_out.frame_id], pushed_out)
+        if captured is None:
+            self.answers.carry(flight, now_ns=now_ns)
+        else:
+            self._send_off(flight, captured, now_ns=now_ns)
+        self.tick(now_ns)
+
+    def on_job_done(self, done: JobDone, *, now_ns: int) -> None:
+        """A local run really ended; the device may still need time."""
+        self.perception.on_done(done, thermal=self.remote.thermal)
+        self.tick(now_ns)
+
+    def on_reply(self, reply: RemoteReply, *, now_ns: int) -> None:
+        """A worker answered a frame or a ping."""
+        self.remote.note(reply, policy=self._policy, now_ns=now_ns)
+        flight = self._flights.get(reply.frame_id) if reply.task is not Task.PING else None
+        if flight is not None:
+            self._hear(flight, reply, now_ns=now_ns)
+        self.tick(now_ns)
+
+    def on_link_trouble(self, reason: str, *, now_ns: int) -> None:
+        """The session became suspect or died: nothing that is out there can be relied on."""
+        self._policy.on_loss(reason)
+        self._hedge_all()
+        self.tick(now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Do everything whose time has come."""
+        perceived = self.perception.take_due(now_ns=now_ns)
+        if perceived is not None:
+            self._perceive(perceived, now_ns=now_ns)
+        self.remote.probe(self._policy, now_ns=now_ns)
+        for flight in list(self._flights.values()):
+            self._advance(flight, now_ns=now_ns)
+        self._fill_slot(now_ns=now_ns)
+
+    def next_due_ns(self) -> int | None:
+        """When ``tick`` has something to do again; None while nothing waits for time."""
+        dues = [self.perception.due_ns, self.remote.next_probe_ns(self._policy)]
+        dues.extend(self._next_due_of(flight) for flight in self._flights.values())
+        return min((due for due in dues if due is not None), default=None)
+
+    def finish(self, *, now_ns: int) -> None:
+        """Answer what is pending with what there is, and write every line."""
+        for flight in list(self._flights.values()):
+            if flight.answer is None and not self.answers.carry(flight, now_ns=now_ns):
+                self.answers.give_up(flight, now_ns=now_ns)
+            self._land(flight)
+
+    # -- where a frame goes first ------------------------------------------------------------------
+
+    def _send_off(self, flight: Flight, captured: Captured, *, now_ns: int) -> None:
+        view = LinkView(worker=self.remote.worker(now_ns=now_ns), ready=self.remote.ready)
+        decision = self._policy.decide(view)
+        self._note_mode(flight, decision.path, decision.reason)
+        flight.worker, flight.rtt_ns = view.worker, self.remote.rtts.last_ns(view.worker)
+        sent = decision.worker is not None and self.remote.send(
+            flight, captured, worker=decision.worker, rois=self.answers.rois(flight)
+        )
+        if sent:
+            flight.remote = Stage.RUNNING
+            flight.begin(Path.OFFLOAD, now_ns=now_ns)
+        else:
+            self._queue_local(flight, now_ns=now_ns)
+
+    def _note_mode(self, flight: Flight, path: Path, reason: str) -> None:
+        flight.mode, self.reason = path, reason
+        if path is not self._mode:
+            self.switches += 1
+            self._on_switch(flight, self._mode, reason)
+            self._mode = path
+
+    # -- the local way -----------------------------------------------------------------------------
+
+    def _queue_local(self, flight: Flight, *, now_ns: int) -> None:
+        """Let a frame wait for the slot; the oldest of too many gives way, because fresh beats complete."""
+        flight.local = Stage.WAITING
+        flight.begin(Path.LOCAL, now_ns=now_ns)
+        waiting = [f for f in self._flights.values() if f.local is Stage.WAITING]
+        for oldest in waiting[: max(0, len(waiting) - self._limits.waiting)]:
+            self._drop_local(oldest, "superseded", now_ns=now_ns)
+
+    def _drop_local(self, flight: Flight, result: str, *, now_ns: int) -> None:
+        flight.local = Stage.ENDED
+        flight.end(Path.LOCAL, now_ns=now_ns, result=result)
+        if flight.answer is None and not flight.is_open:
+            self.answers.carry(flight, now_ns=now_ns)
+
+    def _fill_slot(self, *, now_ns: int) -> None:
+        """Start the oldest waiting frame that can still make it."""
+        if self.perception.busy:
+            return
+        for flight in [f for f in self._flights.values() if f.local is Stage.WAITING]:
+            useful = flight.answer is None and is_worth_starting(
+                now_ns=now_ns, deadline_ns=flight.deadline_ns, local_p50_ns=self.perception.durations.at(0.5)
+            )
+            # before anything was ever seen a late answer beats none
+            if flight.captured is not None and (
+                useful or (not self.answers.has_memory and flight.answer is None)
+            ):
+                flight.local = Stage.RUNNING
+                rois = self.answers.rois(flight)
+                self.perception.start(
+                    Job(frame_id=flight.frame_id, image=flight.captured.image, rois=rois, engine=self.engine)
+                )
+                return
+            self._drop_local(flight, "not needed" if flight.answer else "no time left", now_ns=now_ns)
+
+    def _perceive(self, perceived: Perceived, *, now_ns: int) -> None:
+        done = perceived.done
+        flight = self._flights.get(done.job.frame_id)
+        if flight is None:
+            return
+        flight.local = Stage.ENDED
+        flight.host_late = flight.host_late or perceived.host_late
+        flight.end(Path.LOCAL, now_ns=now_ns, result="error" if done.result is None else "ok")
+        if done.result is not None:
+            self.answers.fresh(
+                flight, done.result, path=Path.LOCAL, model=done.job.engine.label, now_ns=now_ns
+            )
+
+    # -- the way out -------------------------------------------------------------------------------
+
+    def _hear(self, flight: Flight, reply: RemoteReply, *, now_ns: int) -> None:
+        overdue = flight.remote is Stage.OVERDUE
+        flight.remote, flight.rtt_ns = Stage.ENDED, reply.rtt_ns
+        if reply.result is None:
+            flight.end(Path.OFFLOAD, now_ns=now_ns, result=f"refused {reply.refusal}")
+            self._hedge_all()
+            return
+        flight.end(Path.OFFLOAD, now_ns=now_ns, result="late" if overdue else "ok")
+        model = reply.model_digest[:12]
+        self.answers.fresh(flight, reply.result, path=Path.OFFLOAD, model=model, now_ns=now_ns)
+
+    def _hedge_all(self) -> None:
+        for flight in self._flights.values():
+            flight.hedge_now = flight.hedge_now or flight.answer is None
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def _advance(self, flight: Flight, *, now_ns: int) -> None:
+        if flight.remote is Stage.RUNNING and now_ns >= self.remote.overdue_at_ns(flight):
+            flight.remote = Stage.OVERDUE
+            flight.end(Path.OFFLOAD, now_ns=now_ns, result="missing")
+            self.remote.rest(flight.worker, now_ns=now_ns)
+            self._policy.on_loss("a reply is missing")
+            self._hedge_all()
+        if flight.answer is None:
+            self._help(flight, now_ns=now_ns)
+        worn_out = now_ns >= flight.scheduled_ns + self._limits.patience_ns
+        if flight.answer is None and worn_out:
+            self.answers.give_up(flight, now_ns=now_ns)
+        if flight.answer is not None and (not flight.is_open or worn_out):
+            self._land(flight)
+
+    def _help(self, flight: Flight, *, now_ns: int) -> None:
+        """Hedge, then carry, when it is time."""
+        if self._can_hedge(flight) and (flight.hedge_now or now_ns >= self._hedge_at_ns(flight)):
+            self._queue_local(flight, now_ns=now_ns)
+        if now_ns >= self._carry_due_ns(flight):
+            self.answers.carry(flight, now_ns=now_ns)
+
+    def _carry_due_ns(self, flight: Flight) -> int:
+        """When to stop waiting: a little before the deadline, or with a held result that is still in time."""
+        ready_ns = self.perception.due_ns if self.perception.held_frame == flight.frame_id else None
+        if ready_ns is not None and ready_ns <= flight.deadline_ns:
+            return flight.deadline_ns
+        return carry_at_ns(deadline_ns=flight.deadline_ns, margins=self._limits.margins)
+
+    def _can_hedge(self, flight: Flight) -> bool:
+        return flight.captured is not None and flight.local is Stage.IDLE
+
+    def _hedge_at_ns(self, flight: Flight) -> int:
+        return latest_local_start_ns(
+            deadline_ns=flight.deadline_ns,
+            local_p999_ns=self.perception.durations.at(0.999),
+            margins=self._limits.margins,
+        )
+
+    def _next_due_of(self, flight: Flight) -> int:
+        """The next moment at which something may have to be done about a frame."""
+        dues = [flight.scheduled_ns + self._limits.patience_ns]
+        if flight.remote is Stage.RUNNING:
+            dues.append(self.remote.overdue_at_ns(flight))
+        if flight.answer is None:
+            if self._can_hedge(flight):
+                dues.append(self._hedge_at_ns(flight))
+            if self.answers.has_memory:
+                dues.append(self._carry_due_ns(flight))
+        return min(dues)
+
+    def _land(self, flight: Flight) -> None:
+        del self._flights[flight.frame_id]
+        self._on_line(flight)

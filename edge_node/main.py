@@ -1,0 +1,135 @@
+"""Composition root of a headset process: builds every part, runs the frame loop, takes it all down again.
+
+The only file of this room that reads clocks and randomness, makes sessions and starts the threads: the
+frame loop on the calling thread, the reactor, the local slot, the event writer and the updater.
+"""
+
+import random
+import secrets
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import cv2
+
+from broker.reactor import Reactor
+from broker.road import Road, Traffic
+from broker.session import Session
+from broker.session_config import SessionConfig
+from edge_node.agent import Identity
+from edge_node.device_class import DEVICE_CLASSES
+from edge_node.engines import EngineMaker
+from edge_node.frames import SourcePlace
+from edge_node.headset import Headset, Parts
+from edge_node.settings import NodeSettings
+from edge_node.sources import open_source
+from inference.runtimes.registry import open_runtime
+from inference.tasks.hands import HandsConfig
+from schemas.topics import topic
+
+# Threads hold the interpreter for whole milliseconds otherwise, and frames wait for it.
+SWITCH_INTERVAL_S = 0.0005
+RUNTIME = "litert"
+RING_SPREAD = 10_007  # a prime, so that headsets start far apart in a shared ring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roads:
+    """The two sessions of a node."""
+
+    control: Road
+    data: Road
+
+
+def run_node(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) -> dict[str, object]:
+    """Run one headset until it is done or told to stop; returns its summary.
+
+    ``on_ready`` gets the headset before its first frame, to stop it from a signal handler.
+
+    Raises:
+        EdgeError: a setting, a source or a folder that cannot be used.
+        DuplicateError: another process with this id is online.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    cv2.setNumThreads(1)
+    settings.state.mkdir(parents=True, exist_ok=True)
+    runtime = open_runtime(RUNTIME)
+    maker = EngineMaker(runtime, models=settings.models, config=HandsConfig(max_hands=settings.max_hands))
+    factory = maker.factory()
+    source = open_source(settings.source, _place(settings))
+    try:
+        with Reactor(name=settings.device) as reactor:
+            identity = _identity(settings, runtimes={runtime.name: runtime.version})
+            headset = Headset(
+                settings,
+                identity=identity,
+                parts=Parts(
+                    source=source,
+                    maker=maker,
+                    factory=factory,
+                    clock_ns=time.monotonic_ns,
+                    wall_ms=lambda: time.time_ns() // 1_000_000,
+                    rng=random.Random(settings.seed ^ zlib.crc32(settings.device.encode())),  # noqa: S311 - draws durations and jitter
+                    random_bytes=secrets.token_bytes,
+                ),
+            )
+            roads = _open_roads(settings, identity, headset, reactor=reactor)
+            headset.open(control=roads.control, data=roads.data, later=reactor.call_later)
+            on_ready(headset)
+            try:
+                return headset.run()
+            finally:
+                headset.close()
+    finally:
+        source.close()
+
+
+def _place(settings: NodeSettings) -> SourcePlace:
+    spread = zlib.crc32(settings.device.encode()) % RING_SPREAD
+    offset = spread if settings.offset is None else settings.offset
+    return SourcePlace(state=settings.state, fps=settings.fps, offset=offset, seed=settings.seed)
+
+
+def _identity(settings: NodeSettings, *, runtimes: dict[str, str]) -> Identity:
+    return Identity(
+        site=settings.site,
+        device=settings.device,
+        boot_id=secrets.token_bytes(16),
+        device_class=settings.device_class,
+        software=metadata.version("headway"),
+        simulated=DEVICE_CLASSES[settings.device_class].simulated,
+        runtimes=runtimes,
+    )
+
+
+def _open_roads(settings: NodeSettings, identity: Identity, headset: Headset, *, reactor: Reactor) -> Roads:
+    control = Session(
+        _session_config(settings, identity, traffic=Traffic.CONTROL),
+        reactor=reactor,
+        birth=headset.agent.birth,
+        session_counter=_counter(settings.state),
+    )
+    data = Session(_session_config(settings, identity, traffic=Traffic.DATA), reactor=reactor)
+    return Roads(control=control, data=data)
+
+
+def _counter(state: Path) -> Path:
+    return state / "session"
+
+
+def _session_config(settings: NodeSettings, identity: Identity, *, traffic: Traffic) -> SessionConfig:
+    url = settings.broker_url if traffic is Traffic.CONTROL else settings.data_url or settings.broker_url
+    return SessionConfig(
+        url=url,
+        # the boot stands in the id: two processes of one headset must not throw each other out for ever
+        client_id=f"{settings.device}-{traffic.value[0]}-{identity.boot_id.hex()[:8]}",
+        echo_topic=topic("device-echo", site=settings.site, device=settings.device, traffic=traffic.value),
+        traffic=traffic,
+        username=settings.username,
+        password=settings.password,
+        protocol=settings.protocol,
+    )

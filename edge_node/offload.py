@@ -1,0 +1,275 @@
+"""Shell: frames and pings out to a worker, results and refusals back in, over the data road.
+
+``send_frame`` and ``send_ping`` belong to the frame loop; ``receive`` runs on the road's thread, reads the
+bytes and hands a ``RemoteReply`` on. What breaks the contract, speaks for another boot or answers nothing
+that was asked is counted and goes no further. Whether a reply still matters is decided elsewhere.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+
+from broker.road import Delivery, Road
+from edge_node.estimate import transport_rtt_ns
+from edge_node.frames import Image
+from inference.tasks.hands import Hand, HandsResult
+from inference.tasks.roi import Roi
+from schemas.codec import Encoder, decode
+from schemas.errors import MalformedMessage, TopicError
+from schemas.messages import Encoding, Frame, Header, Ping, Refusal, Result, RoiBox, Task
+from schemas.topics import parse, topic, topic_filter
+from schemas.verify import check_sender
+
+NS_PER_US = 1000
+PING_BYTES = 64
+MAX_PENDING = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RemoteReply:
+    """A worker's word on one frame or ping. ``result`` is None for a refusal, whose reason is in ``refusal``."""
+
+    task: Task
+    frame_id: int
+    worker: str
+    received_ns: int
+    rtt_ns: int
+    capture_ns: int
+    model_digest: str
+    result: HandsResult | None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    worker: str
+    sent_ns: int
+    capture_ns: int
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FrameOut:
+    """What to send of one frame. ``quality`` is JPEG's 1 to 100; a wider image is shrunk to ``width_px``."""
+
+    frame_id: int
+    image: Image
+    rois: tuple[Roi, ...]
+    capture_ns: int
+    deadline_ns: int
+    trace_id: bytes
+    quality: int
+    width_px: int
+
+
+class Offloader:
+    """The way out of one headset."""
+
+    def __init__(
+        self,
+        road: Road,
+        *,
+        site: str,
+        device: str,
+        boot_id: bytes,
+        deliver: Callable[[RemoteReply], None],
+        clock_ns: Callable[[], int],
+        new_span: Callable[[], bytes],
+    ) -> None:
+        self._road = road
+        self._site = site
+        self._device = device
+        self._boot_id = boot_id
+        self._deliver = deliver
+        self._clock_ns = clock_ns
+        self._new_span = new_span
+        self._encoder = Encoder()
+        self._topics: dict[tuple[str, str], str] = {}
+        self._pending: OrderedDict[tuple[Task, int], _Sent] = OrderedDict()
+        self.counts: Counter[str] = Counter()
+        self.uplink_bytes = 0
+        self.downlink_bytes = 0
+
+    def open(self) -> None:
+        """Listen for replies."""
+        self._road.subscribe(topic_filter("result", site=self._site, device=self._device), self.receive)
+
+    def send_frame(self, out: FrameOut, *, worker: str) -> bool:
+        """Encode a frame and put it on the road; False where the road did not take it."""
+        image = _shrunk(out.image, width_px=out.width_px)
+        height, width = image.shape[:2]
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        good, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, out.quality])
+        if not good:
+            self.counts["encode_failed"] += 1
+            return False
+        factor = width / out.image.shape[1]
+        now_ns = self._clock_ns()
+        message = Frame(
+            header=self._header(
+                Task.HANDS,
+                frame_id=out.frame_id,
+                capture_ns=out.capture_ns,
+                now_ns=now_ns,
+                deadline_ns=out.deadline_ns,
+                trace_id=out.trace_id,
+            ),
+            width_px=width,
+            height_px=height,
+            encoding=Encoding.JPEG,
+            quality=out.quality,
+            rois=tuple(box_of(roi.scaled(factor), width=width, height=height) for roi in out.rois),
+            payload=jpeg.data,
+        )
+        full = out.image.shape
+        sent = _Sent(
+            worker=worker, sent_ns=now_ns, capture_ns=out.capture_ns, width_px=full[1], height_px=full[0]
+        )
+        return self._put(message, sent, budget_ns=out.deadline_ns - now_ns)
+
+    def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> bool:
+        """Probe the way to a worker and back."""
+        now_ns = self._clock_ns()
+        header = self._header(
+            Task.PING, frame_id=ping_id, capture_ns=now_ns, now_ns=now_ns, deadline_ns=now_ns + budget_ns
+        )
+        sent = _Sent(worker=worker, sent_ns=now_ns, capture_ns=now_ns, width_px=0, height_px=0)
+        return self._put(Ping(header=header, payload=bytes(PING_BYTES)), sent, budget_ns=budget_ns)
+
+    def receive(self, delivery: Delivery) -> None:
+        """Take in a reply; runs on the road's thread."""
+        self.downlink_bytes += len(delivery.payload)
+        if delivery.retain:  # a stored reply is older than any budget, and no worker may store one
+            self.counts["dropped_retained"] += 1
+            return
+        try:
+            _, ids = parse(delivery.topic)
+            # the road's buffer is only ours until this handler returns; landmarks are views of it
+            message = decode(bytes(delivery.payload), stream="result")
+            check_sender(ids, message)
+        except (MalformedMessage, TopicError) as error:
+            self.counts[f"malformed_{getattr(error, 'reason', 'topic')}"] += 1
+            return
+        if isinstance(message, (Result, Refusal)):
+            self._match(message, worker=ids["worker"], received_ns=delivery.received_ns)
+        else:
+            self.counts["malformed_kind"] += 1
+
+    def _match(self, message: Result | Refusal, *, worker: str, received_ns: int) -> None:
+        header = message.header
+        if header.boot_id != self._boot_id:
+            self.counts["dropped_old_boot"] += 1
+            return
+        sent = self._pending.pop((header.task, header.frame_id), None)
+        if sent is None or sent.worker != worker:
+            self.counts["dropped_unasked"] += 1  # a duplicate, or so late that it was forgotten
+            return
+        rtt_ns = transport_rtt_ns(sent_ns=sent.sent_ns, received_ns=received_ns, timing=message.timing)
+        refused = isinstance(message, Refusal)
+        self._deliver(
+            RemoteReply(
+                task=header.task,
+                frame_id=header.frame_id,
+                worker=worker,
+                received_ns=received_ns,
+                rtt_ns=rtt_ns,
+                capture_ns=sent.capture_ns,
+                model_digest=header.model_digest.hex(),
+                result=None
+                if isinstance(message, Refusal)
+                else hands_of(message, sent.width_px, sent.height_px),
+                refusal=message.reason.name.lower() if refused and isinstance(message, Refusal) else "",
+            )
+        )
+
+    def _header(
+        self,
+        task: Task,
+        *,
+        frame_id: int,
+        capture_ns: int,
+        now_ns: int,
+        deadline_ns: int,
+        trace_id: bytes = bytes(16),
+    ) -> Header:
+        return Header(
+            boot_id=self._boot_id,
+            task=task,
+            frame_id=frame_id,
+            capture_ns=capture_ns,
+            send_ns=now_ns,
+            budget_us=max(0, (deadline_ns - now_ns) // NS_PER_US),
+            trace_id=trace_id,
+            span_id=self._new_span(),
+        )
+
+    def _put(self, message: Frame | Ping, sent: _Sent, *, budget_ns: int) -> bool:
+        task = message.header.task
+        payload = self._encoder.encode(message)
+        key = (sent.worker, task.name.lower())
+        if key not in self._topics:
+            self._topics[key] = topic(
+                "infer", site=self._site, device=self._device, worker=sent.worker, task=key[1]
+            )
+        self._pending[task, message.header.frame_id] = sent
+        while len(self._pending) > MAX_PENDING:
+            self._pending.popitem(last=False)
+        taken = self._road.publish(self._topics[key], payload, budget_ns=max(1, budget_ns))
+        if taken:
+            self.uplink_bytes += len(payload)
+        else:
+            self._pending.pop((task, message.header.frame_id), None)
+            self.counts["unsent"] += 1
+        return taken
+
+
+def hands_of(message: Result, width_px: int, height_px: int) -> HandsResult:
+    """A reply's hands on a frame of this size in pixels."""
+    roi = partial(roi_of, width=width_px, height=height_px)
+    return HandsResult(
+        hands=tuple(
+            Hand(
+                landmarks=np.array(hand.landmarks, dtype=np.float32),
+                presence=hand.presence,
+                handedness=hand.handedness,
+                roi=roi(hand.roi),
+            )
+            for hand in message.hands
+        ),
+        next_rois=tuple(roi(box) for box in message.next_rois),
+    )
+
+
+def roi_of(box: RoiBox, *, width: int, height: int) -> Roi:
+    """A message's box in fractions of a frame as a region in its pixels."""
+    return Roi(
+        cx=box.center_x * width,
+        cy=box.center_y * height,
+        width=box.width * width,
+        height=box.height * height,
+        rotation_rad=box.rotation_rad,
+    )
+
+
+def box_of(roi: Roi, *, width: int, height: int) -> RoiBox:
+    """A region in pixels as a message's box in fractions of the frame."""
+    return RoiBox(
+        center_x=roi.cx / width,
+        center_y=roi.cy / height,
+        width=roi.width / width,
+        height=roi.height / height,
+        rotation_rad=roi.rotation_rad,
+    )
+
+
+def _shrunk(image: Image, *, width_px: int) -> Image:
+    height, width = image.shape[:2]
+    if width <= width_px:
+        return image
+    size = (width_px, max(1, round(height * width_px / width)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

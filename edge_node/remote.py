@@ -1,0 +1,123 @@
+"""Pure core: what a headset knows of the world outside while it decides about frames.
+
+Keeps the chosen worker, the round trips, the probes that are out, and whether the session can be trusted.
+Sends through the port it was given; times are passed in.
+"""
+
+from collections import Counter
+from typing import Protocol
+
+from edge_node.decide import Policy
+from edge_node.device_class import Thermal
+from edge_node.estimate import RttBook
+from edge_node.flight import Flight
+from edge_node.frames import Captured
+from edge_node.offload import FrameOut, RemoteReply
+from edge_node.workers import WorkerBook
+from inference.tasks.roi import Roi
+from schemas.documents import SplitConfig
+from schemas.messages import Task
+
+NS_PER_MS = 1_000_000
+
+
+class Uplink(Protocol):
+    """What carries frames and pings: ``offload.Offloader`` or a stand-in."""
+
+    def send_frame(self, out: FrameOut, *, worker: str) -> bool:
+        """Send a frame; False where it could not be put on the way."""
+
+    def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> bool:
+        """Send a probe; False where it could not be put on the way."""
+
+
+class Remote:
+    """The outside as one headset sees it."""
+
+    def __init__(self, uplink: Uplink, *, workers: WorkerBook) -> None:
+        self._uplink = uplink
+        self.workers = workers
+        self.rtts = RttBook()
+        self.ready = False
+        self.thermal = Thermal.NOMINAL
+        self.refusals: Counter[str] = Counter()
+        self.pings_lost = 0
+        self._config = SplitConfig()
+        self._pings: dict[int, int] = {}  # id -> when it counts as lost
+        self._next_ping_id = 0
+        self._next_ping_ns: int | None = None
+
+    def use(self, config: SplitConfig, policy: Policy) -> None:
+        """Choose, probe and wait by this configuration."""
+        del policy
+        self._config = config
+        self._pings.clear()
+
+    def worker(self, *, now_ns: int) -> str | None:
+        """The worker to ask now."""
+        return self.workers.choose(self._config.worker, now_ns=now_ns)
+
+    def rest(self, worker: str | None, *, now_ns: int) -> None:
+        """A worker did not answer: prefer others for a while."""
+        self.workers.rest(worker, now_ns=now_ns)
+
+    def overdue_at_ns(self, flight: Flight) -> int:
+        """When the reply to a frame that was sent counts as missing."""
+        return flight.attempts[0].start_ns + round(self._config.reply_timeout_ms * NS_PER_MS)
+
+    def send(self, flight: Flight, captured: Captured, *, worker: str, rois: tuple[Roi, ...]) -> bool:
+        """Send a frame to a worker."""
+        return self._uplink.send_frame(
+            FrameOut(
+                frame_id=flight.frame_id,
+                image=captured.image,
+                rois=rois,
+                capture_ns=flight.scheduled_ns,
+                deadline_ns=flight.deadline_ns,
+                trace_id=flight.trace_id,
+                quality=self._config.jpeg_quality,
+                width_px=self._config.frame_width_px,
+            ),
+            worker=worker,
+        )
+
+    def note(self, reply: RemoteReply, *, policy: Policy, now_ns: int) -> None:
+        """Learn from a reply: its round trip, or that the worker refused."""
+        probe = reply.task is Task.PING
+        if probe and self._pings.pop(reply.frame_id, None) is None:
+            return  # it was counted as lost already
+        self.rtts.add(reply.worker, reply.rtt_ns, now_ns=now_ns)
+        if reply.refusal:
+            self.refusals[reply.refusal] += 1
+            self.rest(reply.worker, now_ns=now_ns)
+            policy.on_loss(f"the worker refused: {reply.refusal}")
+        else:
+            policy.on_rtt(reply.rtt_ns, probe=probe)
+
+    def probe(self, policy: Policy, *, now_ns: int) -> None:
+        """Count lost probes and send the next one where the policy wants it."""
+        lost = [ping for ping, due_ns in self._pings.items() if now_ns >= due_ns]
+        for ping in lost:
+            del self._pings[ping]
+            self.pings_lost += 1
+            policy.on_loss("a probe is missing")
+        if not policy.wants_probes():
+            self._next_ping_ns = None
+            return
+        if self._next_ping_ns is not None and now_ns < self._next_ping_ns:
+            return
+        self._next_ping_ns = now_ns + self._config.probe_interval_ms * NS_PER_MS
+        worker = self.worker(now_ns=now_ns)
+        timeout_ns = round(self._config.reply_timeout_ms * NS_PER_MS)
+        if worker is None or not self.ready:
+            return
+        if self._uplink.send_ping(self._next_ping_id, worker=worker, budget_ns=timeout_ns):
+            self._pings[self._next_ping_id] = now_ns + timeout_ns
+        self._next_ping_id += 1
+
+    def next_probe_ns(self, policy: Policy) -> int | None:
+        """When ``probe`` has something to do again."""
+        dues = list(self._pings.values())
+        if policy.wants_probes() and self._next_ping_ns is not None:
+            dues.append(self._next_ping_ns)
+        return min(dues, default=None)
