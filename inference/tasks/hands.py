@@ -28,6 +28,11 @@ class HandsConfig:
     nms_iou: float = 0.3
     association_iou: float = 0.5
 
+    def __post_init__(self) -> None:
+        shares = (self.palm_score, self.presence, self.nms_iou, self.association_iou)
+        if self.max_hands < 1 or not all(0 <= share <= 1 for share in shares):
+            raise TaskError(f"{self} cannot find hands: max_hands is at least 1, all others are 0 to 1")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Hand:

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from functools import partial
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from inference.evaluate_hands import hands
+from inference.quantize import FloatEnds, QuantiseConfig
 
 FIGURES = ["n_images", "n_hands", "n_matched", "recall", "precision", "median", "p90"]
 
@@ -60,6 +62,59 @@ def test_another_landmark_model_is_compared_on_the_same_regions(run, shared_data
     assert 0 < compared["median"] < 0.06
     assert compared["n_empty_regions"] > 20
     assert compared["false_presences"] <= compared["false_presences_float"] + 2
+
+
+def test_without_an_int8_model_one_is_made_and_judged_on_photos_it_never_saw(
+    run, shared_data, few, tmp_path, monkeypatch
+):
+    # The search for the float ends has its own tests; here they are given, to save its time.
+    ends = FloatEnds(stem=5, tail=9)
+    monkeypatch.setattr("inference.quantize.QuantiseConfig", partial(QuantiseConfig, ends=ends))
+    for name in ("mp_four_0c960166.jpg", "mp_rock_026fd791.jpg"):
+        shutil.copy(shared_data / "hands" / name, tmp_path)
+    for path in few.iterdir():
+        shutil.copy(path, tmp_path)
+    result = run("--images", tmp_path, "--oracle", shared_data / "oracle" / "hands.json", "--json")
+    assert result.exit_code == 0, result.output
+    int8 = json.loads(result.stdout)["int8"]
+    assert list(int8)[:7] == FIGURES
+    assert (int8["recall"], int8["precision"]) == (1, 1)
+    assert int8["against_float"]["n_photos"] == int8["n_held_back"] == 5 - len(int8["calibrated_with"])
+    assert int8["against_float"]["median"] <= 0.015
+    assert int8["calibration"]["int8_operators"] > 30
+
+
+def test_too_few_photos_for_int8_leave_the_float_figures_and_the_reason(run, shared_data, few):
+    result = run("--images", few, "--oracle", shared_data / "oracle" / "hands.json", "--json")
+    figures = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert figures["float"]["recall"] == 1
+    assert "at least 3 are needed" in figures["int8"]["refused"][0]
+    assert "add photos" in result.stderr
+
+
+def test_videos_are_scored_in_tracking_mode(run, shared_data, few, short_video):
+    result = run(
+        *("--images", few, "--oracle", shared_data / "oracle" / "hands.json", "--float-only", "--json"),
+        *("--video", shared_data / "video", "--video-oracle", short_video),
+    )
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)["video"]["float"]
+    assert list(figures) == FIGURES
+    assert figures["n_images"] == figures["n_hands"] == 20
+    assert (figures["recall"], figures["precision"]) == (1, 1)
+    assert figures["median"] <= 0.012
+
+
+@pytest.fixture
+def short_video(shared_data, tmp_path):
+    """The reference of the first 20 frames of one video, as an oracle of its own."""
+    document = json.loads((shared_data / "oracle" / "video_tracking.json").read_text())
+    name = "video/mps_hand_landmarker_test_video.mp4"
+    video = document["videos"][name]
+    path = tmp_path / "video.json"
+    path.write_text(json.dumps({"videos": {name: {**video, "frames": video["frames"][:20]}}}))
+    return path
 
 
 def test_without_json_a_table_is_printed(run, shared_data, few):

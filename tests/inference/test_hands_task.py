@@ -106,6 +106,12 @@ def test_no_more_hands_than_asked_for(palm_model, landmark_model, two_hands):
     assert len(one.run(two_hands).hands) == 1
 
 
+@pytest.mark.parametrize("wrong", [{"max_hands": 0}, {"presence": 1.2}, {"nms_iou": float("nan")}])
+def test_a_config_that_cannot_find_hands_is_refused(wrong):
+    with pytest.raises(TaskError, match="cannot find hands"):
+        HandsConfig(**wrong)
+
+
 def test_a_smaller_frame_with_scaled_regions_shows_the_same_hands(task, two_hands):
     rois = task.run(two_hands).next_rois
     whole = task.run(two_hands, rois=rois)
