@@ -60,6 +60,16 @@ FALLBACK = Photo(
 )
 
 
+def present(cache: Path) -> list[Path]:
+    """Photos that are in ``<cache>/photos``, whole and intact; empty where there are none."""
+    folder = cache / "photos"
+    for photos in (PHOTOS, (FALLBACK,)):
+        paths = [folder / photo.name for photo in photos]
+        if all(_is_intact(path, photo) for path, photo in zip(paths, photos, strict=True)):
+            return paths
+    return []
+
+
 def ensure_photos(cache: Path) -> list[Path]:
     """Photos in ``<cache>/photos``; no network is touched where they are there and intact.
 
@@ -68,10 +78,9 @@ def ensure_photos(cache: Path) -> list[Path]:
     """
     folder = cache / "photos"
     with debian.locked(cache):
-        for photos in (PHOTOS, (FALLBACK,)):
-            paths = [folder / photo.name for photo in photos]
-            if all(_is_intact(path, photo) for path, photo in zip(paths, photos, strict=True)):
-                return paths
+        there = present(cache)
+        if there:
+            return there
         try:
             return _place(_from_debian(cache), PHOTOS, folder=folder)
         except DebianError as no_hands:
