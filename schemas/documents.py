@@ -8,52 +8,25 @@ Pure: parsing, checking and canonical bytes; nothing here reads a file or a cloc
 import json
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from schemas.deployments import DeploymentSpec, PolicyName, SplitConfig, Target
 from schemas.errors import MalformedMessage, Reason
+from schemas.fields import BootId, Digest, Id, Name, Reading, Text, UnixMs, Version, Written
+from schemas.manifests import GoldenOutput, ModelFile, ModelManifest, OutputRecord
 from schemas.states import FailureReason, UpdateState
 
+# fmt: off
+__all__ = [  # one door to every document: some live in deployments, fields and manifests
+    "MAX_DOCUMENT_BYTES", "Ack", "BootId", "ChunkRequest", "Command", "DeploymentSpec", "Desired",
+    "DevicePresence", "Digest", "Document", "EnrolReply", "EnrolRequest", "Event", "GoldenOutput", "Id",
+    "Load", "ManagerPresence", "ModelFile", "ModelManifest", "Name", "OutputRecord", "PackageRef",
+    "PolicyName", "Reading", "Reply", "Reported", "Resync", "SplitConfig", "Target", "TelemetryMirror",
+    "Text", "UnixMs", "Version", "WorkerPresence", "Written", "canonical_bytes", "parse_document",
+]
+# fmt: on
+
 MAX_DOCUMENT_BYTES = 64 * 1024
-
-Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}$")]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-BootId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-UnixMs = Annotated[int, Field(ge=0)]
-Text = Annotated[str, Field(max_length=1024)]
-
-PolicyName = Literal["local", "offload", "rtt-threshold"]
-OutputRecord = dict[str, float | int | str | bool | None]
-
-
-class Written(BaseModel):
-    """Base of documents that people write."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Reading(BaseModel):
-    """Base of documents that nodes write; unknown keys come from newer nodes and are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class SplitConfig(Written):
-    """How a headset chooses where to compute."""
-
-    policy: PolicyName = "rtt-threshold"
-    deadline_ms: Annotated[float, Field(gt=0, le=10_000)] = 100.0
-    rtt_threshold_ms: Annotated[float, Field(gt=0, le=1000)] = 15.0
-    up_ratio: Annotated[float, Field(gt=0, le=1)] = 0.8  # a good probe is below up_ratio * threshold
-    up_probes: Annotated[int, Field(ge=1, le=100)] = 5  # good probes in a row before going up
-    probe_interval_ms: Annotated[int, Field(ge=20, le=10_000)] = 100
-    reply_timeout_ms: Annotated[float, Field(gt=0, le=10_000)] = (
-        60.0  # a reply missing so long counts as lost
-    )
-    worker: Id | Literal["auto"] = "auto"
-    jpeg_quality: Annotated[int, Field(ge=10, le=100)] = 80
-    frame_width_px: Annotated[int, Field(ge=64, le=4096)] = 640
 
 
 class PackageRef(Reading):
@@ -75,7 +48,7 @@ class DevicePresence(Reading):
     boot_id: BootId
     device_class: Name
     software: Version
-    runtimes: dict[str, str] = {}
+    runtimes: dict[str, str] = Field(default_factory=dict)
     tasks: tuple[str, ...] = ()
     simulated: bool = False
     sent_ms: UnixMs
@@ -90,8 +63,8 @@ class WorkerPresence(Reading):
     boot_id: BootId
     software: Version
     tasks: tuple[str, ...] = ()
-    models: dict[str, Digest] = {}  # task -> digest of the model that answers it
-    runtimes: dict[str, str] = {}
+    models: dict[str, Digest] = Field(default_factory=dict)  # task -> digest of the model that answers it
+    runtimes: dict[str, str] = Field(default_factory=dict)
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
     data_url: Annotated[str, Field(max_length=256)] | None = None
     sent_ms: UnixMs
@@ -191,7 +164,7 @@ class Reply(Reading):
 
     command_id: Id
     ok: bool
-    body: dict[str, object] = {}
+    body: dict[str, object] = Field(default_factory=dict)
 
 
 class ChunkRequest(Reading):
@@ -199,9 +172,8 @@ class ChunkRequest(Reading):
 
     digest: Digest
     chunks: Annotated[int, Field(ge=1, le=100_000)]
-    missing: Annotated[
-        str, Field(max_length=20_000)
-    ]  # base64 of a bitmap, bit n % 8 of byte n // 8, 1 = missing
+    # base64 of a bitmap, bit n % 8 of byte n // 8, 1 = missing
+    missing: Annotated[str, Field(max_length=20_000)]
     window: Annotated[int, Field(ge=1, le=64)] = 8  # at most so many chunks answer one request
     rate_bytes_per_s: Annotated[int, Field(ge=10_000)] = 2_000_000
 
@@ -251,84 +223,14 @@ class TelemetryMirror(Reading):
     model: str
 
 
-class Target(Written):
-    """Whom a deployment is for: exactly one of a group or a device."""
-
-    group: Name | None = None
-    device: Id | None = None
-
-    def model_post_init(self, _context: object, /) -> None:
-        """Refuse none and both."""
-        if (self.group is None) == (self.device is None):
-            raise ValueError("name exactly one of target.group and target.device")
-
-
-class DeploymentSpec(Written):
-    """A deployment as the operator writes it (YAML or JSON)."""
-
-    target: Target
-    model: (
-        Annotated[
-            str,
-            Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}(:[A-Za-z0-9][A-Za-z0-9.+_-]{0,31})?$|^[0-9a-f]{64}$"),
-        ]
-        | None
-    ) = None
-    split_config: SplitConfig | None = None
-    timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
-
-    def model_post_init(self, _context: object, /) -> None:
-        """Refuse a deployment that changes nothing."""
-        if self.model is None and self.split_config is None:
-            raise ValueError("name a model, a split_config, or both: this deployment changes nothing")
-
-
-class ModelFile(Reading):
-    """One file of a package with the hash of every 60 KiB chunk, so that a transfer resumes and heals."""
-
-    role: Literal["model", "golden"]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-    bytes: Annotated[int, Field(gt=0, le=512 * 1024 * 1024)]
-    sha256: Digest
-    chunk_bytes: Annotated[int, Field(ge=1024, le=1024 * 1024)]
-    chunk_sha256: tuple[Digest, ...]
-
-
-class GoldenOutput(Reading):
-    """How near an output must come to the published one: the mean absolute difference in the output's unit."""
-
-    name: str
-    tolerance: Annotated[float, Field(ge=0)]
-
-
-class ModelManifest(Reading):
-    """The content list of a package. Its canonical bytes are what the package's digest is taken of."""
-
-    schema_version: Literal[1] = 1
-    name: Name
-    version: Version
-    task: Literal["hands", "detect", "text", "speech"]
-    runtimes: tuple[str, ...]
-    quantisation: Literal["float", "float16", "int8", "mixed"]
-    model_digest: Digest
-    files: tuple[ModelFile, ...]
-    golden: tuple[GoldenOutput, ...] = ()
-    agreement: dict[str, OutputRecord] = {}
-    calibration: OutputRecord = {}
-    source: Text = ""
-    licence: Text = ""
-
-    def file(self, role: str) -> ModelFile | None:
-        """The file with this role, None where the package has none."""
-        return next((file for file in self.files if file.role == role), None)
-
-
 Document = TypeVar("Document", bound=BaseModel)
 
 
 def canonical_bytes(document: BaseModel) -> bytes:
     """UTF-8 JSON with sorted keys and no spaces: equal documents give equal bytes and digests."""
-    return json.dumps(document.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(
+        document.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False
+    ).encode()
 
 
 def parse_document(

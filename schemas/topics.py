@@ -130,125 +130,39 @@ def _data(
     )
 
 
+# fmt: off
 TOPICS: tuple[Row, ...] = (
     # the headset
-    _control(
-        "device-presence",
-        "d/{device}/presence",
-        "DevicePresence",
-        {D},
-        {D, M, B, I},
-        retain=True,
-        keep=Keep.NEWEST,
-    ),
-    _control(
-        "device-desired", "d/{device}/desired", "Desired", {M}, {D, B, I}, retain=True, keep=Keep.NEWEST
-    ),
-    _control(
-        "device-reported", "d/{device}/reported", "Reported", {D}, {M, B, I}, retain=True, keep=Keep.NEWEST
-    ),
+    _control("device-presence", "d/{device}/presence", "DevicePresence", {D}, {D, M, B, I}, retain=True, keep=Keep.NEWEST),
+    _control("device-desired", "d/{device}/desired", "Desired", {M}, {D, B, I}, retain=True, keep=Keep.NEWEST),
+    _control("device-reported", "d/{device}/reported", "Reported", {D}, {M, B, I}, retain=True, keep=Keep.NEWEST),
     _control("device-event", "d/{device}/event", "Event", {D}, {M, B, I}),
     _control("device-ack", "d/{device}/ack", "Ack", {M}, {D}),
     _control("device-command", "d/{device}/command", "Command", {M}, {D}),
     _control("device-reply", "d/{device}/reply", "Reply", {D}, {M}),
-    _control(
-        "device-echo", "d/{device}/echo/{traffic}", "bytes", {D}, {D}, qos=0, rate_hz=4, max_kib=1, depth=2
-    ),
+    _control("device-echo", "d/{device}/echo/{traffic}", "bytes", {D}, {D}, qos=0, rate_hz=4, max_kib=1, depth=2),
     _control("device-chunkreq", "d/{device}/chunkreq", "ChunkRequest", {D}, {M}, rate_hz=20),
     _control("device-chunk", "d/{device}/chunk/{digest}/{n}", "bytes", {M}, {D}, rate_hz=200),
-    _data(
-        "telemetry",
-        "d/{device}/telemetry",
-        "Telemetry",
-        {D},
-        {M, B, I},
-        rate_hz=2,
-        max_age_ms=5000,
-        max_kib=4,
-        depth=8,
-    ),
-    _data(
-        "telemetry-json",
-        "d/{device}/telemetry/json",
-        "TelemetryMirror",
-        {D},
-        {M, B, I},
-        rate_hz=2,
-        max_age_ms=5000,
-        max_kib=8,
-        depth=8,
-    ),
-    _data(
-        "infer",
-        "d/{device}/infer/{worker}/{task}",
-        "Frame",
-        {D},
-        {W},
-        rate_hz=60,
-        max_age_ms=1000,
-        max_kib=2048,
-    ),
-    _data(
-        "result",
-        "d/{device}/result/{worker}/{task}",
-        "Result",
-        {W},
-        {D},
-        rate_hz=60,
-        max_age_ms=1000,
-        max_kib=2048,
-        depth=4,
-    ),
+    _data("telemetry", "d/{device}/telemetry", "Telemetry", {D}, {M, B, I}, rate_hz=2, max_age_ms=5000, max_kib=4, depth=8),
+    _data("telemetry-json", "d/{device}/telemetry/json", "TelemetryMirror", {D}, {M, B, I}, rate_hz=2, max_age_ms=5000, max_kib=8, depth=8),
+    _data("infer", "d/{device}/infer/{worker}/{task}", "Frame", {D}, {W}, rate_hz=60, max_age_ms=1000, max_kib=2048),
+    _data("result", "d/{device}/result/{worker}/{task}", "Result", {W}, {D}, rate_hz=60, max_age_ms=1000, max_kib=2048, depth=4),
     # the worker
-    _control(
-        "worker-presence",
-        "w/{worker}/presence",
-        "WorkerPresence",
-        {W},
-        {W, D, M, B, I},
-        retain=True,
-        keep=Keep.NEWEST,
-    ),
-    _control(
-        "worker-desired", "w/{worker}/desired", "Desired", {M}, {W, B, I}, retain=True, keep=Keep.NEWEST
-    ),
-    _control(
-        "worker-reported", "w/{worker}/reported", "Reported", {W}, {M, B, I}, retain=True, keep=Keep.NEWEST
-    ),
-    _control(
-        "worker-load",
-        "w/{worker}/load",
-        "Load",
-        {W},
-        {D, M, I},
-        qos=0,
-        rate_hz=2,
-        max_kib=4,
-        depth=1,
-        keep=Keep.NEWEST,
-    ),
-    _control(
-        "worker-echo", "w/{worker}/echo/{traffic}", "bytes", {W}, {W}, qos=0, rate_hz=4, max_kib=1, depth=2
-    ),
+    _control("worker-presence", "w/{worker}/presence", "WorkerPresence", {W}, {W, D, M, B, I}, retain=True, keep=Keep.NEWEST),
+    _control("worker-desired", "w/{worker}/desired", "Desired", {M}, {W, B, I}, retain=True, keep=Keep.NEWEST),
+    _control("worker-reported", "w/{worker}/reported", "Reported", {W}, {M, B, I}, retain=True, keep=Keep.NEWEST),
+    _control("worker-load", "w/{worker}/load", "Load", {W}, {D, M, I}, qos=0, rate_hz=2, max_kib=4, depth=1, keep=Keep.NEWEST),
+    _control("worker-echo", "w/{worker}/echo/{traffic}", "bytes", {W}, {W}, qos=0, rate_hz=4, max_kib=1, depth=2),
     # the manager and the site
-    _control(
-        "manager-presence",
-        "m/{manager}/presence",
-        "ManagerPresence",
-        {M},
-        {M, D, W, B, I},
-        retain=True,
-        keep=Keep.NEWEST,
-    ),
-    _control(
-        "manager-echo", "m/{manager}/echo/{traffic}", "bytes", {M}, {M}, qos=0, rate_hz=4, max_kib=1, depth=2
-    ),
+    _control("manager-presence", "m/{manager}/presence", "ManagerPresence", {M}, {M, D, W, B, I}, retain=True, keep=Keep.NEWEST),
+    _control("manager-echo", "m/{manager}/echo/{traffic}", "bytes", {M}, {M}, qos=0, rate_hz=4, max_kib=1, depth=2),
     _control("broadcast-chunk", "a/{digest}/{n}", "bytes", {M}, {D, W}, rate_hz=200),
     _control("metadata", "meta/{name}", "bytes", {M}, {D, W}, retain=True, max_kib=512),
     _control("resync", "resync", "Resync", {M}, {D, W}),
     _control("enrol-request", "e/{client}/request", "EnrolRequest", {N}, {M}, max_kib=16),
     _control("enrol-reply", "e/{client}/reply", "EnrolReply", {M}, {N}, max_kib=16),
 )
+# fmt: on
 
 BY_NAME: dict[str, Row] = {row.name: row for row in TOPICS}
 
