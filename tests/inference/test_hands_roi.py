@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.tasks.roi import (
@@ -41,12 +41,14 @@ def test_crop_corners_are_the_corners_of_an_upright_region():
     assert corners == pytest.approx(np.array([[40, 30], [60, 30], [60, 50]]))
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(angle=ANGLES)
 def test_the_middle_of_the_crop_is_the_middle_of_the_region_however_it_is_turned(angle):
     roi = Roi(cx=50, cy=40, width=20, height=20, rotation_rad=angle)
     assert frame_from_crop(roi, side=224) @ [112, 112, 1] == pytest.approx([50, 40])
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(angle=ANGLES)
 def test_turning_the_hand_turns_the_region_and_changes_nothing_else(angle):
     straight = roi_from_landmarks(upright_hand())
@@ -57,6 +59,7 @@ def test_turning_the_hand_turns_the_region_and_changes_nothing_else(angle):
     assert math.cos(roi.rotation_rad - straight.rotation_rad - angle) == pytest.approx(1)
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(angle=ANGLES)
 def test_a_hand_looks_upright_in_its_own_crop(angle):
     hand = turned(upright_hand(), angle=angle)
