@@ -137,10 +137,12 @@ class Reactor:
             self._wake_write.send(b"\0")
 
     def _drain_wakeups(self, _readable: bool, _writable: bool) -> None:  # noqa: FBT001  a SocketHandler
+        # Both under the lock: a byte sent between the two would be read while `_woken` stays set, and
+        # every later wake-up would be lost.
         with self._wake_lock:
+            with contextlib.suppress(BlockingIOError):  # another turn already read it
+                self._wake_read.recv(64)
             self._woken = False
-        with contextlib.suppress(BlockingIOError):  # another turn already read it
-            self._wake_read.recv(64)
 
     def _run(self) -> None:
         try:
