@@ -6,7 +6,8 @@ message has above it counts as lost. The minimum is windowed, because the offset
 window of 30 s are 1.5 ms); the window is longer than the stalls that a road survives, because a minimum
 forgotten during a stall would make the oldest frame behind it look fresh.
 
-It cannot see a delay that every message of the window had. Reads no clock; bounded in senders and buckets.
+It cannot see a delay that every message of the window had, and a sender's clock that jumps back (a sleep of
+the headset) is believed only after one window: until then its frames are refused and answered locally. Reads no clock; bounded in senders and buckets.
 """
 
 from collections import OrderedDict, deque

@@ -34,6 +34,8 @@ from schemas.messages import Task
 from schemas.topics import check_id, topic
 
 LOAD_EVERY_S = 0.5  # the stream table allows twice a second
+# Replies to all headsets share one road: a burst must not push out another headset's answer.
+QUEUED_REPLIES = 4096
 # Slots hold the interpreter for whole milliseconds otherwise, and frames wait at the reactor for it.
 SWITCH_INTERVAL_S = 0.0005
 
@@ -213,6 +215,7 @@ def _session_config(options: WorkerOptions, *, traffic: Traffic) -> SessionConfi
         client_id=f"w-{options.site}-{options.worker}-{traffic.value}",
         echo_topic=topic("worker-echo", site=options.site, worker=options.worker, traffic=traffic.value),
         traffic=traffic,
+        queue_messages=QUEUED_REPLIES if traffic is Traffic.DATA else None,
         username=options.username,
         password=options.password,
         protocol=options.protocol,

@@ -44,6 +44,7 @@ class Headset:
     def __init__(self, road: Road, *, device: str = "h-1") -> None:
         self.device = device
         self.replies: list[Result | Refusal] = []
+        self.sent = 0
         self._road = road
         self._encoder = Encoder()
         road.subscribe(topic_filter("result", site=SITE, device=device), self._hear)
@@ -63,6 +64,7 @@ class Headset:
     ) -> None:
         address = topic("infer", site=SITE, device=self.device, worker=worker, task=task)
         assert self._road.publish(address, payload, retain=retain)
+        self.sent += 1
 
     def await_replies(self, count: int) -> list[Result | Refusal]:
         until(lambda: len(self.replies) >= count, what=f"{count} replies, have {len(self.replies)}")
