@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import OracleError
+from inference.packages import open_package
 from inference.quantize_tasks import photo_digest, quantise_task, sample_photos
 from inference.runtimes.base import Model
 from inference.runtimes.registry import open_runtime
@@ -34,10 +35,21 @@ class Int8Model:
 
 
 def given(path: Path, *, photos: Sequence[Path]) -> Int8Model:
-    """A model that somebody quantised before; what it was calibrated with is theirs to know."""
-    return Int8Model(
-        path=path, held_back=frozenset(photo.name for photo in photos), origin={"model": path.name}
-    )
+    """A model file or package that somebody made before; with which photos is theirs to know.
+
+    Raises:
+        ModelPackageError: the path is a folder, but not of an undamaged package.
+    """
+    every_photo = frozenset(photo.name for photo in photos)
+    if not path.is_dir():
+        return Int8Model(path=path, held_back=every_photo, origin={"model": path.name})
+    package = open_package(path)
+    origin = {
+        "model": f"{package.manifest.name} {package.manifest.version}",
+        "package": package.digest,
+        "calibration": dict(package.manifest.calibration),
+    }
+    return Int8Model(path=package.model_path, held_back=every_photo, origin=origin)
 
 
 def made(

@@ -4,12 +4,15 @@ import json
 import shutil
 from functools import partial
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from inference.evaluate_hands import hands
+from inference.packages import PackageFacts, build_package
 from inference.quantize import FloatEnds, QuantiseConfig
+from inference.runtimes.registry import open_runtime
 
 FIGURES = ["n_images", "n_hands", "n_matched", "recall", "precision", "median", "p90"]
 
@@ -82,6 +85,25 @@ def test_without_an_int8_model_one_is_made_and_judged_on_photos_it_never_saw(
     assert int8["against_float"]["n_photos"] == int8["n_held_back"] == 5 - len(int8["calibrated_with"])
     assert int8["against_float"]["median"] <= 0.015
     assert int8["calibration"]["int8_operators"] > 30
+
+
+def test_a_package_is_scored_by_its_model(run, shared_data, few, models_dir, tmp_path):
+    facts = PackageFacts(
+        name="hand-lite", version="1", task="hands", quantisation="float16", tolerances=(4.0, 0.1, 0.1, 0.01)
+    )
+    canaries = [[np.full((1, 224, 224, 3), shade, dtype=np.float32)] for shade in (0.1, 0.5, 0.9)]
+    lite = models_dir / "hand_landmark_lite.tflite"
+    runtime = open_runtime("litert")
+    package = build_package(lite, facts=facts, golden_inputs=canaries, runtime=runtime, out=tmp_path)
+    oracle = shared_data / "oracle" / "hands.json"
+    result = run("--images", few, "--oracle", oracle, "--int8", package.directory, "--json")
+    assert result.exit_code == 0, result.output
+    int8 = json.loads(result.stdout)["int8"]
+    assert (int8["model"], int8["package"], int8["n_matched"]) == ("hand-lite 1", package.digest, 3)
+    package.model_path.write_bytes(b"altered")
+    refused = run("--images", few, "--oracle", oracle, "--int8", package.directory, "--json")
+    assert refused.exit_code == 1
+    assert lite.name in refused.stderr
 
 
 def test_too_few_photos_for_int8_leave_the_float_figures_and_the_reason(run, shared_data, few):
