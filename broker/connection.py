@@ -128,6 +128,11 @@ class Connection:
         """Hand over one publication from inside an event; the next turn writes it."""
         self._client.publish(message.topic, message.payload, message.qos, message.retain)
 
+    def flush(self) -> None:
+        """Write what was queued from inside an event."""
+        if not self._ended and self._client.want_write():
+            self._client.loop_write()
+
     def subscribe(self, filters: list[tuple[str, int]]) -> None:
         """Ask for all of `filters` in one packet."""
         _rc, mid = self._client.subscribe(filters)

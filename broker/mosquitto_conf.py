@@ -19,9 +19,10 @@ class Purpose(str, Enum):
 
 
 # A queue toward a stalled receiver is where frames grow old: keep it short on data.
+# On control a full queue loses QoS 1 messages that were confirmed to their sender, so it is long.
 # `max_queued_bytes` has no effect on QoS 0 in Mosquitto 2.0, so messages are counted.
 _PURPOSES: dict[Purpose, dict[str, str]] = {
-    Purpose.EMBEDDED: {"max_queued_messages": "200", "max_inflight_messages": "20"},
+    Purpose.EMBEDDED: {"max_queued_messages": "1000", "max_inflight_messages": "20"},
     Purpose.DATA: {"max_queued_messages": "20", "max_inflight_messages": "20"},
     Purpose.CONTROL: {
         "max_queued_messages": "1000",

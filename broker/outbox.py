@@ -39,7 +39,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
-        self._blocked = False
+        self._blocked = True  # nothing is connected yet
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -84,6 +84,17 @@ class Outbox:
                 self._waiting.appendleft(_Waiting(message=message, expires_ns=None))
                 self._bytes += len(message.payload)
 
+    def discard(self, topic: str) -> None:
+        """Drop everything that waits for `topic`: something newer was said already."""
+        with self._lock:
+            self._discard(topic)
+
+    def _discard(self, topic: str) -> None:
+        for waiting in [w for w in self._waiting if w.message.topic == topic]:
+            self._waiting.remove(waiting)
+            self._bytes -= len(waiting.message.payload)
+            self._counters.dropped_superseded += 1
+
     def _drop_stale_head(self, now_ns: int) -> None:
         while self._waiting:
             expires_ns = self._waiting[0].expires_ns
@@ -105,10 +116,7 @@ class Outbox:
 
     def _make_room(self, message: Message) -> None:
         if self._blocked:
-            for waiting in [w for w in self._waiting if w.message.topic == message.topic]:
-                self._waiting.remove(waiting)
-                self._bytes -= len(waiting.message.payload)
-                self._counters.dropped_superseded += 1
+            self._discard(message.topic)
         while self._waiting and self._full(message):
             self._pop()
             self._counters.dropped_full += 1

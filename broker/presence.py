@@ -20,7 +20,7 @@ class OwnPresence:
     def __init__(self, will: Will, births: list[Message]) -> None:
         self.will = will
         self.births = births
-        self.latest: Message | None = None
+        self.latest: Message | None = None  # what to say again
         self._said: deque[bytes] = deque(maxlen=_REMEMBERED)
         for birth in births:
             self.note(birth)
@@ -31,8 +31,6 @@ class OwnPresence:
             self.latest = message
             self._said.append(message.payload)
 
-    def correction(self, topic: str, payload: bytes) -> Message | None:
-        """Return what to say again when a foreign word was heard, None otherwise."""
-        if topic != self.will.topic or payload in self._said:
-            return None
-        return self.latest
+    def is_foreign(self, topic: str, payload: bytes) -> bool:
+        """Whether somebody else spoke on our presence topic."""
+        return topic == self.will.topic and payload not in self._said

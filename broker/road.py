@@ -11,12 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
-
-class Traffic(str, Enum):
-    """What a session carries, and so what it gives up when it must."""
-
-    CONTROL = "control"  # complete beats fresh: nothing accepted is dropped
-    DATA = "data"  # fresh beats complete: stale and oldest go first
+from schemas.topics import Traffic as Traffic  # noqa: PLC0414  said again: it is one of our words too
 
 
 class RoadState(str, Enum):

@@ -1,8 +1,9 @@
-"""One session over a real broker: it dials, says who it is, and comes back.
+"""One session over a real broker: what a room publishes and hears.
 
-Shell: owns one `Connection` at a time, the queue in front of it and the judgement
-of its health. It refuses to hand over a second publication while the first is
-not written: what the connection holds can no longer be dropped when it is stale.
+Shell. It owns the queue in front of the connection and what is not confirmed yet;
+`Lifeline` keeps the connection. It refuses to hand over a second publication while
+the first is not written: what the connection holds can no longer be dropped when
+it became stale.
 """
 
 from __future__ import annotations
@@ -15,15 +16,12 @@ from pathlib import Path
 
 import structlog
 
-from broker.backoff import Backoff
-from broker.connection import Connection, ConnectionEvents
-from broker.dial import Dialled, dial
+from broker.connection import ConnectionEvents
 from broker.errors import RoadMisuse
 from broker.inflight import Inflight
+from broker.lifeline import Lifeline
 from broker.outbox import Outbox
-from broker.presence import OwnPresence
-from broker.pulse import EchoMark, Pulse, Verdict
-from broker.reactor import Reactor, Timer
+from broker.reactor import Reactor
 from broker.road import (
     Birth,
     Delivery,
@@ -35,21 +33,15 @@ from broker.road import (
     StateHandler,
     Traffic,
 )
-from broker.router import Router, check_topic
+from broker.router import Router, check_filter, check_topic
 from broker.session_config import S, SessionConfig
 from broker.session_counter import SessionCounter
 from broker.standing import Standing
 
 _log = structlog.get_logger("broker.session")
 
-_STATES = {
-    Verdict.WAITING: RoadState.CONNECTING,
-    Verdict.ALIVE: RoadState.READY,
-    Verdict.SUSPECT: RoadState.SUSPECT,
-}
-_ACTIVE_NS = 1 * S
-_REBIRTH_EVERY_NS = 1 * S
 _CLOSE_POLL_S = 0.005
+_CLOSE_GRACE_S = 0.5
 
 
 class Session:
@@ -66,27 +58,33 @@ class Session:
     ) -> None:
         self.config = config
         self._reactor = reactor
-        self._birth = birth
-        self._numbers = SessionCounter(session_counter, wall_s=int(time.time()))
         self._counters = RoadCounters()
         self._outbox = Outbox(config.outbox_limits, counters=self._counters)
         self._router = Router(counters=self._counters)
-        self._pulse = Pulse(config.pulse_limits)
-        self._mark = EchoMark(secrets.token_hex(8))
-        rng = rng or random.Random(secrets.randbits(64))  # noqa: S311  jitter is no secret
-        self._backoff = Backoff(floor_ns=config.backoff_floor_ns, cap_ns=config.backoff_cap_ns, rng=rng)
         self._standing = Standing(config.client_id, counters=self._counters)
         self._inflight = Inflight(limit=config.inflight_messages, counters=self._counters)
-        self._connection: Connection | None = None
-        self._echo_pending: int | None = None
-        self._sent_ns = -_ACTIVE_NS
-        self._reborn_ns = -_REBIRTH_EVERY_NS
-        self._presence: OwnPresence | None = None
-        self._timer: Timer | None = None
+        self._lifeline = Lifeline(
+            config,
+            reactor=reactor,
+            standing=self._standing,
+            counters=self._counters,
+            numbers=SessionCounter(session_counter, wall_s=int(time.time())),
+            birth=birth,
+            rng=rng or random.Random(secrets.randbits(64)),  # noqa: S311  jitter is no secret
+            events=ConnectionEvents(
+                opened=self._greet,
+                heard=lambda: None,
+                progressed=self._pump,
+                delivered=self._delivered,
+                acked=lambda mid, refused: self._inflight.acked(mid, refused=refused),
+                subscription_refused=self._subscription_refused,
+                ended=self._keep_unconfirmed,
+            ),
+        )
         self._pump_waits = False
         self._closing = False
         self._closed = threading.Event()
-        reactor.call_soon(self._dial)
+        reactor.call_soon(self._lifeline.dial)
 
     @property
     def state(self) -> RoadState:
@@ -106,7 +104,8 @@ class Session:
     @property
     def echo_rtt_ns(self) -> EchoRtt:
         """Last and p99 round trip of our own echo, in nanoseconds."""
-        return EchoRtt(last_ns=self._pulse.last_rtt_ns, p99_ns=self._pulse.p99_ns)
+        pulse = self._lifeline.pulse
+        return EchoRtt(last_ns=pulse.last_rtt_ns, p99_ns=pulse.p99_ns)
 
     @property
     def queued_bytes(self) -> int:
@@ -142,8 +141,8 @@ class Session:
 
     def subscribe(self, topic_filter: str, handler: Handler, *, qos: int = 0) -> None:
         """Call `handler` for every match; see `Road.subscribe`."""
-        self._router.add(topic_filter, handler, qos=qos)
-        self._reactor.call_soon(lambda: self._subscribe_late(topic_filter))
+        check_filter(topic_filter)
+        self._reactor.call_soon(lambda: self._subscribe(topic_filter, handler, qos))
 
     def on_state(self, handler: StateHandler) -> None:
         """Call `handler` with the present state, then at every change."""
@@ -155,146 +154,68 @@ class Session:
         deadline_ns = self._reactor.now_ns + round(timeout_s * S)
         self._reactor.call_soon(lambda: self._close(deadline_ns))
         if self._reactor.running and not self._reactor.here:
-            self._closed.wait(timeout_s + 0.5)
+            self._closed.wait(timeout_s + _CLOSE_GRACE_S)
 
     # Everything below runs on the reactor's thread.
 
-    def _dial(self) -> None:
-        self._timer = None
-        if self._closing:
-            return
-        self._standing.become(RoadState.CONNECTING)
-        dial(
-            self.config.address,
-            traffic=self.config.traffic,
-            timeout_s=self.config.connect_timeout_ns / S,
-            send_buffer_bytes=self.config.send_buffer_bytes,
-            number=self._numbers.next,
-            done=lambda dialled: self._reactor.call_soon(lambda: self._dialled(dialled)),
-        )
-
-    def _dialled(self, dialled: Dialled) -> None:
-        if dialled.sock is None:
-            self._redial(f"cannot reach {self.config.address}: {dialled.error}")
-        elif self._closing:
-            dialled.sock.close()
-        else:
-            try:
-                self._connect(dialled)
-            except Exception as error:
-                dialled.sock.close()
-                self._redial(f"the connection could not be set up: {error!r}")
-                raise  # the reactor counts it and says where
-
-    def _connect(self, dialled: Dialled) -> None:
-        assert dialled.sock is not None
-        if self._birth is not None:
-            self._presence = OwnPresence(*self._birth(dialled.session_number))
-        self._pulse.connected(now_ns=self._reactor.now_ns)
-        self._connection = Connection(
-            dialled.sock,
-            self.config,
-            reactor=self._reactor,
-            will=self._presence.will if self._presence else None,
-            events=ConnectionEvents(
-                opened=self._opened,
-                heard=lambda: self._pulse.heard(now_ns=self._reactor.now_ns),
-                progressed=self._pump,
-                delivered=self._delivered,
-                acked=lambda mid, refused: self._inflight.acked(mid, refused=refused),
-                subscription_refused=self._subscription_refused,
-                ended=self._ended,
-            ),
-        )
-        self._tick()
-
-    def _opened(self) -> None:
-        connection = self._connection
+    def _greet(self) -> None:
+        """Say who we are and ask for everything again."""
+        connection, presence = self._lifeline.connection, self._lifeline.presence
         assert connection is not None
-        self._counters.connects += 1
-        self._counters.reconnects = self._counters.connects - 1
         filters = [(self.config.echo_topic, 0), *self._router.filters()]
-        if self._presence is not None:
+        if presence is not None:
+            # What still waits was said by an older session: it must not follow this birth.
+            self._outbox.discard(presence.will.topic)
             # The birth first: then the retained word that the subscription brings is our own.
-            for birth in self._presence.births:
+            for birth in presence.births:
                 connection.queue(birth)
-            filters.insert(1, (self._presence.will.topic, 1))
+            filters.append((presence.will.topic, 1))
         connection.subscribe(list(dict(filters).items()))
-        self._pulse.begin()
-        self._reactor.call_soon(self._tick)
 
-    def _subscribe_late(self, topic_filter: str) -> None:
-        if self._connection is not None and self._connection.connected:
-            self._connection.subscribe([(topic_filter, self._router.qos(topic_filter))])
+    def _subscribe(self, topic_filter: str, handler: Handler, qos: int) -> None:
+        self._router.add(topic_filter, handler, qos=qos)
+        connection = self._lifeline.connection
+        if connection is not None and connection.connected:
+            connection.subscribe([(topic_filter, self._router.qos(topic_filter))])
             self._pump()
 
     def _pump(self) -> None:
         """Hand over what waits, one at a time, while the way out is free."""
         self._pump_waits = False
-        connection = self._connection
+        connection = self._lifeline.connection
         if connection is None:
             return
+        connection.flush()
         while connection.connected and not connection.blocked:
             self._inflight.written()
-            message = self._next()
+            message = self._lifeline.take_echo()
             if message is None:
-                break
-            self._hand(connection, message)
-        self._outbox.block(connection.blocked)
+                message = self._next()
+                if message is None:
+                    break
+            self._inflight.handed(message, mid=connection.publish(message))
+        self._outbox.block(connection.blocked or not connection.connected)
         connection.settle()
 
     def _next(self) -> Message | None:
-        if self._echo_pending is not None:
-            payload = self._mark.write(self._echo_pending)
-            self._echo_pending = None
-            return Message(topic=self.config.echo_topic, payload=payload)
         if self._inflight.full:
             return None
-        return self._outbox.take(now_ns=self._reactor.now_ns)
-
-    def _hand(self, connection: Connection, message: Message) -> None:
-        if message.topic != self.config.echo_topic:
-            now_ns = self._reactor.now_ns
-            if now_ns - self._sent_ns > _ACTIVE_NS:
-                self._reactor.call_soon(self._tick)  # traffic begins: echo more often
-            self._sent_ns = now_ns
+        message = self._outbox.take(now_ns=self._reactor.now_ns)
+        if message is not None:
+            self._lifeline.sending(message)
             self._counters.sent += 1
             self._counters.sent_bytes += len(message.payload)
-            if self._presence is not None:
-                self._presence.note(message)
-        self._inflight.handed(message, mid=connection.publish(message))
+        return message
 
     def _delivered(self, delivery: Delivery) -> None:
-        payload = bytes(delivery.payload)
-        if delivery.topic == self.config.echo_topic:
-            seq = self._mark.read(payload)
-            if seq is not None:
-                self._pulse.echo_returned(seq, now_ns=delivery.received_ns)
-                self._reactor.call_soon(self._follow)
+        if self._lifeline.overhear(delivery):
             return
         self._counters.received += 1
-        self._counters.received_bytes += len(payload)
-        if len(payload) > self.config.max_payload_bytes:
+        self._counters.received_bytes += len(delivery.payload)
+        if len(delivery.payload) > self.config.max_payload_bytes:
             self._counters.dropped_oversize += 1
             return
-        if self._presence is not None and self._presence.correction(delivery.topic, payload):
-            self._reactor.call_soon(self._correct)
         self._router.deliver(delivery)
-
-    def _correct(self) -> None:
-        """Say our presence again, at most once a second: two rivals must not shout."""
-        now_ns = self._reactor.now_ns
-        wait_ns = self._reborn_ns + _REBIRTH_EVERY_NS - now_ns
-        if wait_ns > 0:
-            self._reactor.call_later(wait_ns / S, self._correct)
-            return
-        latest = self._presence.latest if self._presence else None
-        if latest is None or self._connection is None or not self._connection.connected:
-            return
-        self._reborn_ns = now_ns
-        self._counters.rebirths += 1
-        self._connection.queue(latest)
-        self._pump()
 
     def _subscription_refused(self, topic_filter: str) -> None:
         self._counters.refused_subscriptions += 1
@@ -302,83 +223,35 @@ class Session:
             f"the broker refused the subscription to {topic_filter}: check its access list"
         )
 
-    def _tick(self) -> None:
-        """Judge, echo if due, and come back when time alone can change something."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._judge() or self._connection is None:
-            return
-        self._connection.keep_alive()
-        if self._connection is None:  # keep_alive may have ended it
-            return
-        now_ns = self._reactor.now_ns
-        active = now_ns - self._sent_ns < _ACTIVE_NS
-        if self._pulse.echo_due(now_ns=now_ns, active=active):
-            self._echo_pending = self._pulse.echo_sent(now_ns=now_ns)
-            self._pump()
-        if self._connection is not None:
-            delay_ns = self._pulse.next_check_ns(now_ns=now_ns, active=active)
-            self._timer = self._reactor.call_later(min(delay_ns, S) / S, self._tick)
-
-    def _follow(self) -> None:
-        self._judge()
-
-    def _judge(self) -> bool:
-        """Follow the pulse's verdict; False when it ended the connection."""
-        connection = self._connection
-        if connection is None:
-            return False
-        verdict = self._pulse.verdict(now_ns=self._reactor.now_ns)
-        if verdict is Verdict.DEAD:
-            connection.abandon(f"silent for more than {self._pulse.dead_after_ns / S:.1f} s")
-            return False
-        if verdict is Verdict.ALIVE:
-            self._backoff.reset()
-        self._standing.become(_STATES[verdict])
-        return True
-
-    def _ended(self, reason: str) -> None:
-        connection, self._connection = self._connection, None
-        self._echo_pending = None
+    def _keep_unconfirmed(self, _reason: str) -> None:
+        connection = self._lifeline.connection
         blocked = connection is not None and connection.blocked
-        unconfirmed = self._inflight.take_unconfirmed(blocked=blocked)
-        unconfirmed = [message for message in unconfirmed if message.topic != self.config.echo_topic]
+        self._outbox.block(True)
+        unconfirmed = [
+            message
+            for message in self._inflight.take_unconfirmed(blocked=blocked)
+            if message.topic != self.config.echo_topic
+        ]
         if self.config.traffic is Traffic.CONTROL:
             self._outbox.put_back(unconfirmed)
         else:
             self._counters.lost += len(unconfirmed)
-        if not self._closing:
-            self._redial(reason)
-
-    def _redial(self, reason: str) -> None:
-        if self._closing:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._standing.complain(f"{reason}; dialling again")
-        self._standing.become(RoadState.DEAD)
-        self._timer = self._reactor.call_later(self._backoff.next_ns() / S, self._dial)
 
     def _close(self, deadline_ns: int) -> None:
         """Leave when everything accepted went out, or when the time is up."""
         if self.state is RoadState.CLOSED:
             return
-        connection = self._connection
-        unsent = len(self._outbox) or len(self._inflight) or (connection is not None and connection.blocked)
-        patient = self._reactor.now_ns < deadline_ns and self.config.traffic is Traffic.CONTROL
-        if connection is not None and connection.connected and unsent and patient:
-            self._pump()
-            self._reactor.call_later(_CLOSE_POLL_S, lambda: self._close(deadline_ns))
-            return
+        connection = self._lifeline.connection
+        unsent = len(self._outbox) + len(self._inflight)
+        if connection is not None and connection.connected:
+            waits = unsent or connection.blocked
+            if waits and self.config.traffic is Traffic.CONTROL and self._reactor.now_ns < deadline_ns:
+                self._pump()
+                self._reactor.call_later(_CLOSE_POLL_S, lambda: self._close(deadline_ns))
+                return
+        self._lifeline.cut()
         if unsent:
-            self._counters.lost += len(self._outbox)
-            _log.warning(
-                "closed with unsent messages", client=self.config.client_id, unsent=len(self._outbox)
-            )
-        if self._timer is not None:
-            self._timer.cancel()
-        if connection is not None:
-            connection.leave()
+            self._counters.lost += unsent
+            _log.warning("closed with unsent messages", client=self.config.client_id, unsent=unsent)
         self._standing.become(RoadState.CLOSED)
         self._closed.set()
