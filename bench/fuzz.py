@@ -1,0 +1,153 @@
+"""Fuzz the language: ``python -m bench.fuzz --mutants 20000 --json`` (or ``make fuzz``).
+
+Mutants of frames, results and all other messages go through ``decode`` and ``check_sender``, mutants of
+documents through ``parse_document``. Each must end as a message or as a reason: anything else is a crash.
+Exits 1 on a crash, on a mutant over its time bound, or when a reason never occurred.
+"""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from random import Random
+from typing import Annotated
+
+import typer
+
+from bench.good import WrittenKind, good_documents, good_messages
+from bench.mutants import Mutant, Mutator
+from schemas.codec import Encoder, decode
+from schemas.documents import parse_document
+from schemas.errors import MalformedMessage, Reason
+from schemas.verify import check_sender
+
+BOUND_MS = 1000.0  # a mutant that takes longer counts as a hang
+DOCUMENT_SHARE = 20  # one document mutant per so many messages
+IDS = {"site": "s", "device": "d-1", "worker": "w-1", "task": "hands"}
+Judge = Callable[[Mutant], str]  # the reason, or "accepted"
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run found. ``reasons`` counts refusals by reason; ``crashes`` must stay empty."""
+
+    seed: int
+    mutants: int = 0
+    resealed: int = 0
+    structural: int = 0
+    accepted: int = 0
+    refused: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    families: Counter[str] = field(default_factory=Counter)
+    crashes: list[str] = field(default_factory=list)
+    over_bound: int = 0
+    slowest_ms: float = 0.0
+    reasons_missing: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """No crash, no hang, every reason seen."""
+        return not (self.crashes or self.over_bound or self.reasons_missing)
+
+    def judged(self, mutant: Mutant, verdict: str, took_ms: float) -> None:
+        """Count one mutant's end."""
+        self.mutants += 1
+        self.resealed += mutant.resealed
+        self.structural += mutant.family in ("offset", "vtable", "length", "enum", "float", "version")
+        self.families[mutant.family] += 1
+        self.slowest_ms = max(self.slowest_ms, took_ms)
+        self.over_bound += took_ms > BOUND_MS
+        if verdict == "accepted":
+            self.accepted += 1
+        else:
+            self.refused += 1
+            self.reasons[verdict] += 1
+
+
+def codec_judge(mutant: Mutant) -> str:
+    """Through verifier, codec and sender check: the reason, or "accepted"."""
+    try:
+        message = decode(mutant.data)
+        check_sender(IDS, message)
+    except MalformedMessage as malformed:
+        return malformed.reason.value
+    repr(message)  # touches every view, so that one outside of the buffer would show here
+    return "accepted"
+
+
+def document_mutants(count: int, *, seed: int) -> Iterable[tuple[Mutant, Judge]]:
+    """Mutants of documents, each with the judge of its kind."""
+    rng = Random(seed)
+    good = good_documents()
+    for _ in range(count):
+        kind, document = rng.choice(good)
+        data = bytearray(document)
+        for _ in range(rng.randint(1, 4)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+
+        def judge(mutant: Mutant, kind: WrittenKind = kind) -> str:
+            try:
+                check_sender(IDS, parse_document(kind, mutant.data))
+            except MalformedMessage as malformed:
+                return malformed.reason.value
+            return "accepted"
+
+        yield Mutant(family="document", data=bytes(data), resealed=False), judge
+
+
+def cases(count: int, *, seed: int, judge: Judge) -> Iterable[tuple[Mutant, Judge]]:
+    """``count`` mutants of messages, each with ``judge``, and documents beside them."""
+    encoder = Encoder()
+    mutator = Mutator([encoder.encode(message) for message in good_messages()], seed=seed)
+    for mutant in mutator.mutants(count):
+        yield mutant, judge
+    yield from document_mutants(count // DOCUMENT_SHARE, seed=seed)
+
+
+def run(count: int, *, seed: int, judge: Judge = codec_judge) -> Report:
+    """Judge ``count`` mutants of messages and a twentieth as many of documents."""
+    report = Report(seed=seed)
+    for mutant, its_judge in cases(count, seed=seed, judge=judge):
+        began = time.perf_counter_ns()
+        try:
+            verdict = its_judge(mutant)
+        except Exception as error:  # noqa: BLE001 - any exception at all is the finding
+            verdict = "crash"
+            report.crashes.append(
+                f"{mutant.family}: {type(error).__name__}: {error}: {mutant.data[:64].hex()}"
+            )
+        report.judged(mutant, verdict, (time.perf_counter_ns() - began) / 1e6)
+    report.reasons_missing = sorted(reason.value for reason in Reason if reason.value not in report.reasons)
+    return report
+
+
+def main(
+    mutants: Annotated[int, typer.Option(min=1, help="how many mutants of messages")] = 20_000,
+    seed: Annotated[int, typer.Option(help="the same seed draws the same mutants")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
+) -> None:
+    """Break messages and documents, and see that each is refused with a reason.
+
+    Example: python -m bench.fuzz --mutants 20000 --json
+    """
+    report = run(mutants, seed=seed)
+    if as_json:
+        print(json.dumps({**asdict(report), "passed": report.passed}, indent=2))
+    else:
+        print(
+            f"{report.mutants} mutants: {report.accepted} accepted, {report.refused} refused, {len(report.crashes)} crashes"
+        )
+        for reason, times in report.reasons.most_common():
+            print(f"  {reason:22}{times:7}")
+    if not report.passed:
+        print(
+            f"fuzz failed: crashes {report.crashes[:3]}, over the time bound {report.over_bound}, reasons never seen {report.reasons_missing}; rerun with --seed {seed}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,116 @@
+"""One good message and document of every kind: what fuzz and tests start from. Vocabulary."""
+
+import numpy as np
+
+from schemas.documents import DeploymentSpec, Desired, DevicePresence, canonical_bytes
+from schemas.messages import (
+    Audio,
+    DataMessage,
+    Detection,
+    Encoding,
+    Frame,
+    HandResult,
+    Header,
+    Mode,
+    Outcomes,
+    Ping,
+    Refusal,
+    RefusalReason,
+    Result,
+    RoiBox,
+    Task,
+    Telemetry,
+    Tensor,
+    TensorFrame,
+    TextLine,
+    Timing,
+)
+
+WrittenKind = type[DevicePresence | Desired | DeploymentSpec]
+
+
+def good_messages() -> list[DataMessage]:
+    """One good message of every kind, frames and results most."""
+    rng = np.random.default_rng(7)
+    header = Header(
+        boot_id=b"\x11" * 16,
+        task=Task.HANDS,
+        frame_id=42,
+        capture_ns=1_000_000,
+        send_ns=2_000_000,
+        budget_us=90_000,
+        model_digest=b"\x22" * 32,
+        trace_id=b"\x33" * 16,
+        span_id=b"\x44" * 8,
+    )
+    roi = RoiBox(center_x=0.5, center_y=0.5, width=0.25, height=0.25, rotation_rad=0.1)
+    timing = Timing(received_ns=5, queue_us=6, decode_us=7, run_us=8)
+    landmarks = rng.random((21, 3), np.float32)
+    hand = HandResult(landmarks=landmarks, presence=0.9, handedness=0.1, roi=roi)
+    box = Detection(class_id=3, label="hand", score=0.5, left=0.1, top=0.1, right=0.4, bottom=0.5)
+    line = TextLine(text="NOTAUS ⚠", score=0.8, corners=rng.random((4, 2), np.float32))
+    tensors = (
+        Tensor(name="a", data=rng.integers(-9, 9, (1, 4, 4, 2), np.int8), scale=0.5, zero_point=-3),
+        Tensor(name="b", data=rng.random((3, 5), np.float32)),
+    )
+    jpeg = Frame(
+        header=header,
+        width_px=640,
+        height_px=360,
+        encoding=Encoding.JPEG,
+        quality=80,
+        rois=(roi, roi),
+        payload=rng.bytes(2000),
+    )
+    raw = Frame(
+        header=header, width_px=16, height_px=8, encoding=Encoding.RGB8, quality=0, payload=rng.bytes(384)
+    )
+    hands = Result(header=header, timing=timing, hands=(hand, hand), next_rois=(roi, roi))
+    return [
+        jpeg,
+        jpeg,
+        raw,
+        hands,
+        hands,
+        Result(
+            header=header, timing=timing, detections=(box, box), texts=(line,), transcript="stop the line"
+        ),
+        Result(header=header, timing=timing, tensors=tensors),
+        TensorFrame(header=header, tensors=tensors, rois=(roi,)),
+        Audio(
+            header=header,
+            sample_rate_hz=16_000,
+            channels=2,
+            encoding=Encoding.PCM_S16LE,
+            payload=rng.bytes(256),
+        ),
+        Ping(header=header, payload=b"ping"),
+        Refusal(header=header, timing=timing, reason=RefusalReason.BUSY, detail="busy", retry_after_ms=5),
+        Telemetry(
+            header=header,
+            wall_ms=1,
+            window_ms=500,
+            mode=Mode.OFFLOAD,
+            fps=30.0,
+            outcomes=Outcomes(scheduled=15, captured=15, fresh_on_time=14, none=1),
+            throttled=True,
+            worker="w-1",
+            model="m",
+        ),
+    ]
+
+
+def good_documents() -> list[tuple[WrittenKind, bytes]]:
+    """A good document of three kinds, as kind and bytes."""
+    presence = DevicePresence(
+        device="d-1",
+        online=True,
+        session=1,
+        boot_id="0" * 32,
+        device_class="xr-slow",
+        software="1",
+        sent_ms=1,
+    )
+    desired = Desired(device="d-1", epoch=1, version=2, sent_ms=1)
+    spec = DeploymentSpec.model_validate({"target": {"group": "line-a"}, "model": "hands:1"})
+    return [(type(document), canonical_bytes(document)) for document in (presence, desired, spec)]
