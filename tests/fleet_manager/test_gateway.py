@@ -1,0 +1,220 @@
+"""The office on a loopback broker with scripted headsets: registration, deployments, chunks, refusals."""
+
+import pytest
+from fleet_scene import SITE, Office, ScriptedDevice, eventually, presence
+
+from schemas.codec import Encoder
+from schemas.documents import DeploymentSpec, WorkerPresence, canonical_bytes
+from schemas.messages import Header, Mode, Task, Telemetry
+from schemas.states import FailureReason, UpdateState
+from schemas.topics import topic
+
+
+def spec(**fields) -> DeploymentSpec:
+    group = fields.pop("group", None)
+    device = fields.pop("device", None)
+    return DeploymentSpec.model_validate({"target": {"group": group, "device": device}, **fields})
+
+
+def test_a_birth_registers_a_headset(office, loopback):
+    device = ScriptedDevice(loopback, "hs-1")
+    seen = office.seen("hs-1")
+    assert seen.admission.value == "admitted"
+    assert seen.presence.boot_id == device.boot
+    assert [entry.kind for entry in office.service.journal("hs-1")] == ["registered-admitted"]
+
+
+def test_a_group_gets_a_model_and_a_split_config_and_every_member_succeeds(office, loopback):
+    devices = [ScriptedDevice(loopback, "hs-1"), ScriptedDevice(loopback, "hs-2", boot="b" * 32)]
+    other = ScriptedDevice(loopback, "hs-3", boot="c" * 32)
+    for name in ("hs-1", "hs-2", "hs-3"):
+        office.seen(name)
+    office.service.create_group("line-a")
+    office.service.add_member("line-a", "hs-1")
+    office.service.add_member("line-a", "hs-2")
+    model = office.publish()
+    begun = office.service.deploy(
+        spec(group="line-a", model="hands", split_config={"policy": "rtt-threshold", "rtt_threshold_ms": 15})
+    )
+    ended = office.ended(begun.id)
+    assert ended.outcome.value == "succeeded"
+    assert [result.outcome.value for result in ended.results] == ["succeeded", "succeeded"]
+    for device in devices:
+        assert set(device.fetched) == {model.ref.digest, model.ref.model_digest}
+        eventually(lambda device=device: device.acks)
+        assert device.acks[0].deployment == begun.id
+        assert office.service.device(device.id).settled.package == model.ref
+    assert other.desired == []
+
+
+@pytest.mark.parametrize(
+    "reason", [FailureReason.DIGEST_MISMATCH, FailureReason.GOLDEN_MISMATCH, FailureReason.UNLOADABLE]
+)
+def test_a_bad_rollout_fails_with_its_own_reason_and_does_not_ride_along_later(office, loopback, reason):
+    device = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    good = office.publish()
+    office.ended(office.service.deploy(spec(device="hs-1", model="hands:1")).id)
+    office.publish(version="2", model=b"broken" * 40_000)
+    device.ends, device.reason = UpdateState.FAILED, reason
+    ended = office.ended(office.service.deploy(spec(device="hs-1", model="hands:2")).id)
+    assert (ended.outcome.value, ended.reason) == ("failed", reason.value)
+    assert "as scripted" in ended.detail
+    device.ends, device.reason = UpdateState.COMMITTED, None
+    office.ended(office.service.deploy(spec(device="hs-1", split_config={"policy": "local"})).id)
+    assert device.desired[-1].package == good.ref
+    assert device.desired[-1].split_config.policy == "local"
+
+
+def test_versions_of_desired_documents_only_grow_across_a_restart(tmp_path, loopback):
+    device = ScriptedDevice(loopback, "hs-1")
+    first = Office(tmp_path, loopback)
+    first.seen("hs-1")
+    first.ended(first.service.deploy(spec(device="hs-1", split_config={"policy": "local"})).id)
+    first.close()
+    second = Office(tmp_path, loopback)
+    second.seen("hs-1")
+    second.ended(second.service.deploy(spec(device="hs-1", split_config={"policy": "offload"})).id)
+    second.close()
+    seen = [(desired.epoch, desired.version) for desired in device.desired]
+    assert seen[0][0] == seen[1][0]
+    assert [version for _, version in seen] == [1, 2]
+
+
+def test_an_offline_member_ends_timed_out_and_the_deployment_failed(office, loopback):
+    device = ScriptedDevice(loopback, "hs-1")
+    gone = ScriptedDevice(loopback, "hs-2", boot="b" * 32)
+    office.seen("hs-1")
+    office.seen("hs-2")
+    gone.say("device-presence", gone.born(online=False))
+    office.seen("hs-2", "offline")
+    gone.road.close()
+    office.service.create_group("line-a")
+    for name in ("hs-1", "hs-2"):
+        office.service.add_member("line-a", name)
+    begun = office.service.deploy(spec(group="line-a", split_config={"policy": "local"}))
+    eventually(lambda: office.service.deployment(begun.id).results[0].outcome.value == "succeeded")
+    office.clock.skip(60_000)
+    ended = office.ended(begun.id)
+    assert (ended.outcome.value, ended.reason) == ("failed", "offline")
+    assert [result.outcome.value for result in ended.results] == ["succeeded", "timed_out"]
+    assert device.desired[-1].start_before_ms == begun.deadline_ms
+
+
+def test_an_empty_group_succeeds_with_a_warning(office):
+    office.service.create_group("empty")
+    begun = office.service.deploy(spec(group="empty", split_config={"policy": "local"}))
+    assert begun.outcome.value == "succeeded"
+    assert begun.detail.startswith("warning: ")
+
+
+def test_a_newer_deployment_supersedes_the_running_one(office, loopback):
+    device = ScriptedDevice(loopback, "hs-1", fetches=False)
+    office.seen("hs-1")
+    first = office.service.deploy(spec(device="hs-1", split_config={"policy": "local"}))
+    second = office.service.deploy(spec(device="hs-1", split_config={"policy": "offload"}))
+    assert office.service.deployment(first.id).reason == "superseded"
+    eventually(lambda: len(device.desired) == 2)
+    device.report(UpdateState.COMMITTED)
+    assert office.ended(second.id).outcome.value == "succeeded"
+
+
+def test_a_second_headset_with_an_online_id_is_refused(office, loopback):
+    first = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    second = ScriptedDevice(loopback, "hs-1", boot="b" * 32)
+    eventually(lambda: any(c.kind == "refuse" for c in second.commands))
+    refusal = next(c for c in second.commands if c.kind == "refuse")
+    assert refusal.boot_id == second.boot
+    assert office.service.device("hs-1").presence.boot_id == first.boot
+    assert "refused-duplicate" in [entry.kind for entry in office.service.journal("hs-1")]
+
+
+def test_a_headset_that_came_back_takes_its_id_over_from_a_silent_one(office, loopback):
+    silent = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    loopback.vanish(silent.road.client_id)
+    second = ScriptedDevice(loopback, "hs-1", boot="b" * 32)
+    eventually(lambda: any(c.kind == "resend" and c.boot_id == silent.boot for c in second.commands))
+    second.report(UpdateState.IDLE, model="float")
+    eventually(lambda: office.ignored("report_of_challenger"))
+    office.clock.skip(2000)
+    eventually(lambda: office.service.device("hs-1").presence.boot_id == second.boot)
+    assert office.service.device("hs-1").reported.model == "float"
+    assert not any(c.kind == "refuse" for c in second.commands)
+
+
+@pytest.mark.parametrize("stale", [{"session": 0}, {"boot": "f" * 32}])
+def test_an_offline_of_another_session_or_boot_is_ignored(office, loopback, stale):
+    device = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    device.say("device-presence", presence("hs-1", online=False, **stale))
+    eventually(lambda: office.ignored("stale_presence"))
+    assert office.service.device("hs-1").connectivity.value == "online"
+
+
+def test_without_an_own_broker_a_headset_is_pending_until_it_is_approved(tmp_path, loopback):
+    office = Office(tmp_path, loopback, admit_at_once=False)
+    device = ScriptedDevice(loopback, "hs-1")
+    assert office.seen("hs-1").admission.value == "pending"
+    refused = office.service.deploy(spec(device="hs-1", split_config={"policy": "local"}))
+    assert (refused.outcome.value, refused.reason) == ("failed", "not_admitted")
+    assert device.desired == []
+    office.service.approve("hs-1")
+    begun = office.service.deploy(spec(device="hs-1", split_config={"policy": "local"}))
+    assert office.ended(begun.id).outcome.value == "succeeded"
+    office.close()
+
+
+def test_desired_documents_reach_a_headset_that_connects_later(office, loopback):
+    device = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    device.say("device-presence", device.born(online=False))
+    office.seen("hs-1", "offline")
+    device.road.close()
+    begun = office.service.deploy(spec(device="hs-1", split_config={"policy": "local"}))
+    back = ScriptedDevice(loopback, "hs-1", boot="b" * 32)
+    assert office.ended(begun.id).outcome.value == "succeeded"
+    assert back.desired[-1].deployment == begun.id
+
+
+def test_malformed_and_foreign_documents_are_counted_by_reason(office, loopback):
+    device = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    own = topic("device-reported", site=SITE, device="hs-1")
+    device.road.publish(own, b"not json", qos=1)
+    eventually(lambda: office.malformed("bad_document"))
+    device.road.publish(
+        topic("device-presence", site=SITE, device="hs-1"), canonical_bytes(presence("hs-2")), qos=1
+    )
+    eventually(lambda: office.malformed("wrong_sender"))
+    device.road.publish(topic("telemetry", site=SITE, device="hs-1"), b"FB", qos=0)
+    eventually(lambda: office.malformed("too_short"))
+    assert office.service.device("hs-1").connectivity.value == "online"
+
+
+def test_telemetry_and_workers_are_seen(office, loopback):
+    device = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    header = Header(
+        boot_id=bytes.fromhex(device.boot), task=Task.PING, frame_id=1, capture_ns=0, send_ns=1, budget_us=1
+    )
+    message = Telemetry(header=header, wall_ms=1, window_ms=1000, mode=Mode.OFFLOAD, fps=30.0)
+    device.road.publish(topic("telemetry", site=SITE, device="hs-1"), Encoder().encode(message))
+    eventually(lambda: office.gateway.telemetry.get("hs-1"))
+    assert office.gateway.telemetry.get("hs-1").telemetry.fps == 30.0
+    born = WorkerPresence(worker="w-1", online=True, session=1, boot_id="d" * 32, software="0.1.0", sent_ms=1)
+    device.road.publish(topic("worker-presence", site=SITE, worker="w-1"), canonical_bytes(born), retain=True)
+    eventually(lambda: "w-1" in office.gateway.workers)
+
+
+def test_after_a_broker_outage_desired_documents_are_published_again_and_everybody_is_asked(office, loopback):
+    device = ScriptedDevice(loopback, "hs-1", fetches=False)
+    office.seen("hs-1")
+    loopback.stop()
+    office.seen("hs-1", "unknown")
+    begun = office.service.deploy(spec(device="hs-1", split_config={"policy": "local"}))
+    loopback.start()
+    eventually(lambda: device.desired)
+    assert device.desired[-1].deployment == begun.id
+    office.seen("hs-1")
