@@ -47,3 +47,7 @@ class TaskError(InferenceError):
 
 class OracleError(InferenceError):
     """Photos or reference answers to score against are missing or not of the expected form."""
+
+
+class ManagerUnreachableError(InferenceError):
+    """No manager answers, or it does not have what was asked for."""

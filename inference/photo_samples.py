@@ -13,6 +13,7 @@ from inference.errors import QuantiseRefusedError
 from inference.runtimes.base import Array
 
 MIN_PHOTOS = 3
+CANARIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,3 +64,11 @@ def split_photos(
     count = min(max(1, round(held_back_share * len(order))), len(order) - 1)
     nothing = [photo for photo in distinct if not photo.found and photo.empty]
     return PhotoSplit(calibration=tuple(order[count:]), held_back=(*order[:count], *nothing))
+
+
+def canaries(photos: Sequence[PhotoSamples], /) -> list[Array]:
+    """Inputs to keep as golden vectors: the first of three photos that show something, and an empty one."""
+    showing = [photo.found[0] for photo in photos if photo.found]
+    nothing = [photo.empty[0] for photo in photos if photo.empty]
+    more = [array for photo in photos for array in photo.found[1:]]
+    return [*(showing + more)[:CANARIES], *nothing[:1]]

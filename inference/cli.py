@@ -1,0 +1,248 @@
+"""The commands ``headway model`` and ``headway eval``: thin; the work lies in the modules they call.
+
+Answers go to stdout, as JSON where asked; steps and errors go to stderr; exit codes: 0 done, 1 refused or
+failed, 2 wrong usage, 3 not found or unavailable.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from inference import evaluate_hands
+from inference.cache import models_dir, packages_dir
+from inference.errors import InferenceError
+from inference.making import Making, make_float_package, make_int8_package, photo_paths
+from inference.packages import Package, TaskName, list_packages, open_package
+from inference.publish import checked_package, published
+from inference.publish import publish as send
+from inference.quantize_tasks import quantise_task
+from inference.runtimes.registry import RUNTIMES
+from inference.terminal import (
+    EXIT_USAGE,
+    JsonOption,
+    ManagerOption,
+    NotFoundError,
+    answer,
+    answering,
+    fail,
+    inspection,
+    list_view,
+    package_view,
+    say_step,
+    show_package,
+    show_packages,
+)
+from inference.zoo import MODELS, fetch
+
+model = typer.Typer(
+    help="Models: import, quantise, pack, publish, list, show. Example: headway model import hands",
+    no_args_is_help=True,
+)
+evaluate = typer.Typer(
+    help="Measure a task against reference answers. Example: headway eval hands --images photos --oracle hands.json",
+    no_args_is_help=True,
+)
+evaluate.command("hands")(evaluate_hands.hands)
+
+
+@evaluate.callback()
+def _measure() -> None:
+    """Measure a task against reference answers."""
+
+
+StoreOption = Annotated[
+    Path | None, typer.Option(help="Folder of packages; default: the cache.", file_okay=False)
+]
+ImagesOption = Annotated[Path, typer.Option(help="Folder of photos that show what the task looks for.")]
+TaskOption = Annotated[str, typer.Option(help="The model's task, for example hands.")]
+NameOption = Annotated[str, typer.Option(help="The package's name; default: from the file.")]
+VersionOption = Annotated[str, typer.Option(help="The package's version.")]
+ModelArgument = Annotated[Path, typer.Argument(help="A model file; a bare name is looked up in the cache.")]
+PackageArgument = Annotated[Path, typer.Argument(help="A package folder.", metavar="PACKAGE_DIR")]
+RuntimeOption = Annotated[str, typer.Option(help=f"Engine to try it with: {', '.join(RUNTIMES)}.")]
+
+
+@model.command("import")
+def import_models(
+    name: Annotated[str, typer.Argument(help="A known model or set, for example hands.")],
+    *,
+    into: Annotated[Path | None, typer.Option(help="Folder for model files; default: the cache.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import known public models, checked by digest; what is there already is not fetched again.
+
+    Example: headway model import hands
+    """
+    with answering():
+        paths = fetch(name, into or models_dir(os.environ))
+        rows = {known: str(path) for known, path in paths.items()}
+        answer(rows, as_json=as_json, lines=[f"{known}  {path}" for known, path in rows.items()])
+
+
+@model.command()
+def quantize(
+    model: ModelArgument,
+    *,
+    images: ImagesOption,
+    task: TaskOption = "hands",
+    out: StoreOption = None,
+    name: NameOption = "",
+    version: VersionOption = "1",
+    seed: Annotated[int, typer.Option(help="Same photos and seed give the same bytes.", min=0)] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Quantise a float model to int8 with real inputs; refuse it unless every output agrees on unseen photos.
+
+    Example: headway model quantize hand_landmark_full.tflite --task hands --images photos
+    """
+    with answering():
+        making = _making(model, images=images, task=task, out=out, name=name, version=version, seed=seed)
+        show_package(make_int8_package(making, tell=say_step), as_json=as_json)
+
+
+@model.command()
+def pack(
+    model: ModelArgument,
+    *,
+    images: ImagesOption,
+    task: TaskOption = "hands",
+    out: StoreOption = None,
+    name: NameOption = "",
+    version: VersionOption = "1",
+    as_json: JsonOption = False,
+) -> None:
+    """Pack a model as it is, with canaries cut out of photos.
+
+    Example: headway model pack hand_landmark_full.tflite --task hands --images photos
+    """
+    with answering():
+        making = _making(model, images=images, task=task, out=out, name=name, version=version, seed=0)
+        show_package(make_float_package(making), as_json=as_json)
+
+
+@model.command()
+def publish(
+    package: PackageArgument,
+    *,
+    manager: ManagerOption,
+    runtime: RuntimeOption = "litert",
+    as_json: JsonOption = False,
+) -> None:
+    """Publish a package; it is hashed, opened in a child process and must answer its canaries first.
+
+    Example: headway model publish packages/3f2a… --manager http://127.0.0.1:7447
+    """
+    with answering():
+        checked = checked_package(_existing(package, "package folder"), runtime=runtime)
+        view = send(checked, manager=manager)
+        answer(view, as_json=as_json, lines=[f"published {view['name']} {view['version']} {view['digest']}"])
+
+
+@model.command("ls")
+def list_models(
+    *, store: StoreOption = None, manager: ManagerOption = "", as_json: JsonOption = False
+) -> None:
+    """List packages: those of a manager where one is named, else those built here.
+
+    Example: headway model ls --manager http://127.0.0.1:7447 --json
+    """
+    with answering():
+        if manager:
+            show_packages(published(manager), as_json=as_json)
+            return
+        found = list_packages(store or packages_dir(os.environ))
+        show_packages([list_view(package) for package in found], as_json=as_json)
+
+
+@model.command()
+def show(
+    reference: Annotated[
+        str, typer.Argument(help="A package folder, a digest or its start, a name, or name:version.")
+    ],
+    *,
+    store: StoreOption = None,
+    manager: ManagerOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show a package with all it says about its model.
+
+    Example: headway model show hand-landmark-full-int8
+    """
+    with answering():
+        if manager:
+            view = published(manager, reference=reference)
+            answer(view, as_json=as_json, lines=[f"{key}: {value}" for key, value in view.items()])
+            return
+        package = _find(reference, store or packages_dir(os.environ))
+        answer(package_view(package), as_json=True) if as_json else show_package(package, as_json=False)
+
+
+@model.command()
+def inspect(model: ModelArgument, *, as_json: JsonOption = False) -> None:
+    """Show a .tflite file's inputs, outputs, operators and how much of it is int8.
+
+    Example: headway model inspect hand_landmark_full.tflite
+    """
+    with answering():
+        facts = inspection(_model_path(model))
+        answer(facts, as_json=as_json, lines=[f"{key}: {value}" for key, value in facts.items()])
+
+
+def _making(
+    model: Path, *, images: Path, task: str, out: Path | None, name: str, version: str, seed: int
+) -> Making:
+    try:
+        row = quantise_task(task)
+    except InferenceError as error:
+        fail(str(error), EXIT_USAGE)
+    path = _model_path(model)
+    source = MODELS.get(path.stem)
+    folder = models_dir(os.environ)
+    return Making(
+        model=path,
+        task=cast("TaskName", task),  # a row of the table, so a task that manifests know
+        photos=photo_paths(_existing(images, "photo folder")),
+        helpers={role: fetch(known, folder)[known] for role, known in row.helpers.items()},
+        out=out or packages_dir(os.environ),
+        name=name or re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-"),
+        version=version,
+        seed=seed,
+        licence=source.licence if source else "",
+        source=f"{source.wheel} {source.member}" if source else "",
+    )
+
+
+def _model_path(model: Path) -> Path:
+    """The file itself, or an imported one of that name."""
+    imported = models_dir(os.environ) / model.name
+    if model.is_file() or not imported.is_file() or model.parent != Path():
+        return _existing(model, "model file")
+    return imported
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.exists():
+        raise NotFoundError(
+            f"there is no {what} {path}: check the path, or `headway model import hands` first"
+        )
+    return path
+
+
+def _find(reference: str, store: Path) -> Package:
+    if Path(reference).is_dir():
+        return open_package(Path(reference))
+    found = [
+        package
+        for package in list_packages(store)
+        if reference in (package.manifest.name, f"{package.manifest.name}:{package.manifest.version}")
+        or (len(reference) >= 6 and package.digest.startswith(reference))
+    ]
+    if not found:
+        raise NotFoundError(f"no package here is called {reference!r}: list them with `headway model ls`")
+    if len(found) > 1:
+        names = ", ".join(f"{row.manifest.name}:{row.manifest.version} {row.digest[:12]}" for row in found)
+        raise NotFoundError(f"{reference!r} means {len(found)} packages ({names}): say which by digest")
+    return found[0]

@@ -1,0 +1,138 @@
+"""How the model commands speak: answers to stdout, steps and errors to stderr, and the exit code."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from inference.errors import InferenceError, ManagerUnreachableError, RuntimeMissingError
+from inference.graph import Graph, read_graph
+from inference.graph_write import operator_counts
+from inference.making import quantisation_of
+from inference.packages import Package
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_FOUND = 3
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+ManagerOption = Annotated[
+    str, typer.Option("--manager", envvar="HEADWAY_MANAGER", help="The manager's URL.", metavar="URL")
+]
+_LIST_COLUMNS = ("name", "version", "task", "quantisation", "total_bytes", "digest")
+_AGREEMENT_COLUMNS = ("samples", "median", "p90", "max", "flips", "borderline_flips")
+_PIPE_WIDTH = 200
+
+
+class NotFoundError(InferenceError):
+    """A path or reference names nothing, or more than one thing."""
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn this room's errors, and files that cannot be written, into one line on stderr and an exit code."""
+    try:
+        yield
+    except (NotFoundError, ManagerUnreachableError, RuntimeMissingError) as error:
+        fail(str(error), EXIT_NOT_FOUND)
+    except InferenceError as error:
+        fail(str(error), EXIT_FAILED)
+    except OSError as error:
+        fail(f"{error}: free some space or choose another folder", EXIT_FAILED)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End the command with a reason."""
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def say_step(step: str) -> None:
+    """What is being done, for people who wait."""
+    typer.echo(step, err=True)
+
+
+def answer(value: Any, *, as_json: bool, lines: Sequence[str] = ()) -> None:
+    """One JSON document on one line, or lines for people."""
+    typer.echo(json.dumps(value, sort_keys=True) if as_json else "\n".join(lines))
+
+
+def list_view(package: Package) -> dict[str, Any]:
+    """A package in a list."""
+    manifest = package.manifest
+    return {
+        "digest": package.digest,
+        "name": manifest.name,
+        "version": manifest.version,
+        "task": manifest.task,
+        "quantisation": manifest.quantisation,
+        "model_digest": manifest.model_digest,
+        "total_bytes": sum(file.bytes for file in manifest.files),
+    }
+
+
+def package_view(package: Package) -> dict[str, Any]:
+    """A package with its manifest and its folder."""
+    manifest = package.manifest.model_dump(mode="json")
+    return {**list_view(package), "directory": str(package.directory), "manifest": manifest}
+
+
+def show_packages(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """A list of packages."""
+    if as_json:
+        answer(list(rows), as_json=True)
+        return
+    _print(_LIST_COLUMNS, [[row.get(column) for column in _LIST_COLUMNS] for row in rows])
+
+
+def show_package(package: Package, *, as_json: bool) -> None:
+    """One package: where it lies, what it was made of, and how every output agrees."""
+    if as_json:
+        answer(package_view(package), as_json=True)
+        return
+    for key, value in {**list_view(package), "directory": package.directory}.items():
+        typer.echo(f"{key}: {value}")
+    for key, value in package.manifest.calibration.items():
+        typer.echo(f"{key}: {value}")
+    if agreement := package.manifest.agreement:
+        rows = [
+            [name, *(record.get(key) for key in _AGREEMENT_COLUMNS)] for name, record in agreement.items()
+        ]
+        _print(("output", *_AGREEMENT_COLUMNS), rows)
+
+
+def inspection(path: Path) -> dict[str, Any]:
+    """Facts of a .tflite file.
+
+    Raises:
+        GraphError: not one plain graph.
+    """
+    graph = read_graph(path)
+    return {
+        "bytes": len(graph.content),
+        "quantisation": quantisation_of(path),
+        "signature": graph.signature,
+        "inputs": _tensors(graph, graph.inputs),
+        "outputs": _tensors(graph, graph.outputs),
+        "operators": operator_counts(graph),
+        "tensors": len(graph.tensors),
+    }
+
+
+def _tensors(graph: Graph, indices: Sequence[int]) -> list[str]:
+    tensors = [graph.tensors[index] for index in indices]
+    return [f"{tensor.name} {tensor.dtype}{list(tensor.shape)}" for tensor in tensors]
+
+
+def _print(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+    console = Console()
+    (console if console.is_terminal else Console(width=_PIPE_WIDTH)).print(table)
