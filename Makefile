@@ -6,11 +6,11 @@ DEMO_EXTRAS := edge,worker,manager,quantize,plot
 TEST_EXTRAS := $(DEMO_EXTRAS),test
 ARGS ?=
 
-.PHONY: help demo test check bench fuzz schemas setup setup-test clean
+.PHONY: help demo test check bench fuzz schemas setup setup-test setup-tflite clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
-	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "make %-13s%s\n", $$1, $$2}' Makefile
 
 setup:  ## the virtual environment, without test tools
 	@$(PYTHON) headway/setup.py --venv $(VENV) --extras $(DEMO_EXTRAS)
@@ -18,12 +18,19 @@ setup:  ## the virtual environment, without test tools
 setup-test:  ## the virtual environment with test tools
 	@$(PYTHON) headway/setup.py --venv $(VENV) --extras $(TEST_EXTRAS)
 
+# tflite-runtime needs NumPy 1 and ends at Python 3.11, so it lives apart; its tests skip where it cannot be.
+setup-tflite:  ## the environment of tflite-runtime, on Python 3.10 and 3.11
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 12))'; \
+	then $(PYTHON) headway/setup.py --venv .venv-tflite --extras tflite; \
+	else echo "setup: no tflite-runtime for this Python; its tests will skip"; fi
+
 demo: setup  ## the main job end to end, about a minute; ARGS="--seconds 30" and the like
 	@$(BIN)/python -m headway.provision
 	@$(BIN)/headway demo $(ARGS)
 
-test: setup-test  ## every test
+test: setup-test setup-tflite  ## every test
 	@$(BIN)/python -m headway.provision
+	@$(BIN)/python -m headway.provision flatc || echo "its tests will skip"
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup-test  ## style, types and the floors of the house

@@ -24,6 +24,7 @@ from headway.photos import ensure_photos
 from headway.setup import cache_dir
 from inference.zoo import ZooError, fetch
 
+FLATC_PACKAGE = "flatbuffers-compiler"
 _INSTALL_MOSQUITTO = "install Mosquitto with your system's package manager so that `mosquitto` is on PATH"
 
 
@@ -55,6 +56,22 @@ def ensure_mosquitto(cache: Path) -> Path:
         raise ProvisionError(f"brew could not install mosquitto ({said}): {_INSTALL_MOSQUITTO}") from error
 
 
+def ensure_flatc(cache: Path) -> Path:
+    """The schema compiler, which only tests and ``make schemas`` need: from PATH, else Debian's, unpacked.
+
+    Raises:
+        ProvisionError: there is none and no apt to get it with.
+    """
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(cache / FLATC_PACKAGE / "bin")])
+    found = shutil.which("flatc", path=path)
+    if found is not None:
+        return Path(found)
+    try:
+        return debian.unpack_program(FLATC_PACKAGE, "usr/bin/flatc", cache=cache)
+    except DebianError as error:
+        raise ProvisionError(f"no flatc: {error}") from error
+
+
 def ensure_models(cache: Path) -> dict[str, Path]:
     """The MediaPipe hand models in ``<cache>/models``.
 
@@ -71,6 +88,10 @@ def _mosquitto(cache: Path) -> str:
     return f"mosquitto at {ensure_mosquitto(cache)}"
 
 
+def _flatc(cache: Path) -> str:
+    return f"flatc at {ensure_flatc(cache)}"
+
+
 def _models(cache: Path) -> str:
     return f"{len(ensure_models(cache))} hand models in {cache / 'models'}"
 
@@ -79,11 +100,18 @@ def _photos(cache: Path) -> str:
     return f"{len(ensure_photos(cache))} photos in {cache / 'photos'}"
 
 
-THINGS: dict[str, Callable[[Path], str]] = {"mosquitto": _mosquitto, "models": _models, "photos": _photos}
+THINGS: dict[str, Callable[[Path], str]] = {
+    "mosquitto": _mosquitto,
+    "models": _models,
+    "photos": _photos,
+    "flatc": _flatc,
+}
+# What the main job needs; the rest is fetched by name.
+NEEDED = ("mosquitto", "models", "photos")
 
 
 def main(names: Sequence[str]) -> int:
-    """Get the named things, or all; returns the exit code: 0 all there, 2 usage, 3 one cannot be had."""
+    """Get the named things, or the needed ones; returns the exit code: 0 all there, 2 usage, 3 one cannot be had."""
     unknown = [name for name in names if name not in THINGS]
     if unknown:
         typer.echo(
@@ -91,7 +119,7 @@ def main(names: Sequence[str]) -> int:
         )
         return 2
     cache = cache_dir(os.environ)
-    for name in names or THINGS:
+    for name in names or NEEDED:
         started_s = time.monotonic()
         try:
             outcome = THINGS[name](cache)

@@ -35,6 +35,7 @@ from headway.errors import HeadwayError, SetupError  # noqa: E402 - the same
 from headway.steps import Progress, Steps  # noqa: E402 - the same
 
 DEFAULT_EXTRAS = ("edge", "worker", "manager", "quantize", "plot")
+TFLITE_ENDS = (3, 12)
 STAMP_NAME = "headway-setup.json"
 # Installed first and used without build isolation, so that pip fetches no unpinned build backend.
 BUILD_BACKEND = ("hatchling", "editables")
@@ -98,10 +99,7 @@ def set_up(plan: Plan, progress: Progress) -> bool:
     """
     if is_complete(plan):
         return False
-    if "tflite" in plan.extras and len(plan.extras) > 1:
-        raise SetupError(
-            "the extra tflite needs an environment of its own: --extras tflite --venv .venv-tflite"
-        )
+    _check_tflite(plan)
     state = plan.repository / ".headway"
     with _locked(state / f"setup-{plan.venv.name}.lock", progress) as lock:
         if is_complete(plan):
@@ -120,6 +118,20 @@ def set_up(plan: Plan, progress: Progress) -> bool:
         steps.run([*install, "--no-build-isolation", "-e", f"{plan.repository}[{','.join(extras)}]"])
         _write_stamp(plan, extras)
     return True
+
+
+def _check_tflite(plan: Plan) -> None:
+    """Refuse what tflite-runtime 2.14 cannot do, before pip says it in its own words."""
+    if "tflite" not in plan.extras:
+        return
+    if len(plan.extras) > 1:
+        raise SetupError(
+            "the extra tflite needs an environment of its own: --extras tflite --venv .venv-tflite"
+        )
+    if sys.version_info >= TFLITE_ENDS:
+        raise SetupError(
+            "tflite-runtime has no release for this Python: use 3.10 or 3.11, or the extra edge instead"
+        )
 
 
 @contextlib.contextmanager

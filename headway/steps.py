@@ -95,7 +95,8 @@ class Steps:
             for line in child.stdout or ():
                 log.write(line)
                 tail.append(line.strip())
-                self.progress.beat(line.strip())
+                if not line.startswith("WARNING"):
+                    self.progress.beat(line.split(" (from ")[0].strip())
         if child.returncode != 0:
             raise SetupError(remedy(tail, log_path=self.log_path))
 

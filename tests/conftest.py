@@ -22,6 +22,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 
+def pytest_configure() -> None:
+    """Let tests find flatc where ``make test`` unpacked it; one that is installed comes first."""
+    unpacked = cache_dir(os.environ) / "flatbuffers-compiler" / "bin"
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(unpacked)])
+
+
 def missing(reason: str) -> NoReturn:
     """Skip here; fail under CI, where everything has to be present."""
     if os.environ.get("CI"):

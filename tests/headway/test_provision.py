@@ -67,9 +67,19 @@ def test_neither_apt_nor_brew_names_what_to_install(no_mosquitto, tmp_path):
         provision.ensure_mosquitto(tmp_path)
 
 
+def test_flatc_comes_from_debian_where_there_is_none(no_mosquitto, monkeypatch, tmp_path):
+    monkeypatch.setattr(debian, "unpack_program", lambda package, _, *, cache: cache / package)
+    assert provision.ensure_flatc(tmp_path) == tmp_path / "flatbuffers-compiler"
+
+
+def test_no_flatc_and_no_apt_names_the_fix(no_mosquitto, tmp_path):
+    with pytest.raises(ProvisionError, match="no flatc: no apt-get here"):
+        provision.ensure_flatc(tmp_path)
+
+
 def test_the_command_says_what_it_got(monkeypatch, capsys):
     monkeypatch.setattr(provision, "THINGS", {"tea": lambda _: "tea in the cup"})
-    assert provision.main([]) == 0
+    assert provision.main(["tea"]) == 0
     assert "tea in the cup" in capsys.readouterr().out
 
 
@@ -78,7 +88,7 @@ def test_the_command_ends_with_the_fix(monkeypatch, capsys):
         raise ProvisionError("no tea: boil water")
 
     monkeypatch.setattr(provision, "THINGS", {"tea": fail})
-    assert provision.main([]) == 3
+    assert provision.main(["tea"]) == 3
     assert "no tea: boil water" in capsys.readouterr().err
 
 

@@ -273,6 +273,13 @@ def test_tflite_refuses_to_share_an_environment(project):
         set_up(plan_of(project, "tflite", "edge"), Progress())
 
 
+def test_tflite_is_refused_on_a_python_it_has_no_release_for(project, monkeypatch):
+    (project / "constraints-tflite.txt").touch()
+    monkeypatch.setattr(setup, "TFLITE_ENDS", (3, 10))
+    with pytest.raises(SetupError, match=r"use 3\.10 or 3\.11"):
+        set_up(plan_of(project, "tflite"), Progress())
+
+
 def test_an_old_python_is_told_what_to_do():
     code = f"import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_path({str(REPOSITORY / 'headway/setup.py')!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
