@@ -20,14 +20,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-import structlog
-
 from broker.errors import MosquittoFailed, MosquittoMissing
 from broker.mosquitto_conf import MosquittoConf, Purpose
 from broker.passwords import password_file_text
+from broker.private_file import write_private
+from observability import log
 
-_log = structlog.get_logger("broker.mosquitto")
+_log = log.get("broker.mosquitto")
 
+_SYSTEM_PATHS = tuple(
+    Path(prefix) / "mosquitto"
+    for prefix in ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/opt/homebrew/bin")
+)
 _LOOPBACK = "127.0.0.1"
 _PORT_ATTEMPTS = 5
 _START_S = 10.0
@@ -47,8 +51,7 @@ def find_mosquitto(cache_dir: Path | None = None) -> Path:
 
     Raises MosquittoMissing, which says how to get it.
     """
-    candidates = [Path("/usr/sbin/mosquitto"), Path("/usr/local/sbin/mosquitto")]
-    candidates += [Path("/opt/homebrew/sbin/mosquitto"), Path("/opt/homebrew/bin/mosquitto")]
+    candidates = list(_SYSTEM_PATHS)
     if cache_dir is not None:
         candidates.append(cache_dir / "mosquitto" / "bin" / "mosquitto")
     on_path = shutil.which("mosquitto")
@@ -165,10 +168,10 @@ class EmbeddedMosquitto:
     def _write_files(self) -> None:
         acl_file = password_file = persistence_dir = None
         if self._acl is not None:
-            acl_file = _write_private(self._directory / "acl", self._acl)
+            acl_file = write_private(self._directory / "acl", self._acl)
         if self._users is not None:
             text = password_file_text(self._users)
-            password_file = _write_private(self._directory / "passwords", text)
+            password_file = write_private(self._directory / "passwords", text)
         if self._persistence:
             persistence_dir = self._directory / "store"
             persistence_dir.mkdir(exist_ok=True)
@@ -183,7 +186,7 @@ class EmbeddedMosquitto:
             acl_file=acl_file,
             password_file=password_file,
         )
-        _write_private(self._conf_path, conf.text())
+        write_private(self._conf_path, conf.text())
 
     def _spawn(self) -> subprocess.Popen[str]:
         leash = subprocess.Popen(
@@ -269,13 +272,3 @@ def _free_port() -> int:
         probe.bind((_LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _write_private(path: Path, text: str) -> Path:
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    part.replace(path)
-    return path

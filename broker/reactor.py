@@ -17,14 +17,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import structlog
-
 from broker.errors import RoadMisuse
+from observability import log
 
 Call = Callable[[], None]
 SocketHandler = Callable[[bool, bool], None]  # (readable, writable)
 
-_log = structlog.get_logger("broker.reactor")
+_log = log.get("broker.reactor")
 
 
 class Timer:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import threading
 
-import structlog
-
 from broker.errors import RoadMisuse
 from broker.road import Delivery, Handler, RoadCounters
+from observability import log
 
 _MAX_REMEMBERED_TOPICS = 4096
 _SHARE_PARTS = 3
 
-_log = structlog.get_logger("broker.router")
+_log = log.get("broker.router")
 
 
 def check_filter(topic_filter: str) -> None:

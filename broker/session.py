@@ -14,8 +14,6 @@ import threading
 import time
 from pathlib import Path
 
-import structlog
-
 from broker.connection import ConnectionEvents
 from broker.errors import RoadMisuse
 from broker.inflight import Inflight
@@ -37,8 +35,9 @@ from broker.router import Router, check_filter, check_topic
 from broker.session_config import S, SessionConfig
 from broker.session_counter import SessionCounter
 from broker.standing import Standing
+from observability import log
 
-_log = structlog.get_logger("broker.session")
+_log = log.get("broker.session")
 
 _CLOSE_POLL_S = 0.005
 _CLOSE_GRACE_S = 0.5

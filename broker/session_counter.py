@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import structlog
+from observability import log
 
-_log = structlog.get_logger("broker.session_counter")
+_log = log.get("broker.session_counter")
 
 
 class SessionCounter:

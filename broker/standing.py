@@ -5,11 +5,10 @@ Belongs to one road and is changed on the reactor's thread only. `closed` is fin
 
 from __future__ import annotations
 
-import structlog
-
 from broker.road import RoadCounters, RoadState, StateHandler
+from observability import log
 
-_log = structlog.get_logger("broker.standing")
+_log = log.get("broker.standing")
 
 
 class Standing:
