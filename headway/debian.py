@@ -45,10 +45,7 @@ def download(packages: Collection[str], *, cache: Path, into: Path) -> list[Path
     Raises:
         DebianError: no apt, no network, or no such package.
     """
-    if not is_available():
-        raise DebianError(
-            f"no apt-get here to get {', '.join(packages)} with: install it by your system's own means"
-        )
+    _require_apt(packages)
     failure = ""
     # The system's lists first: they are there on most machines. Private ones where those lack the package or are stale.
     for options in ([], _private_lists(cache)):
@@ -74,6 +71,7 @@ def closure(package: str, *, cache: Path) -> list[str]:
     Raises:
         DebianError: the package is unknown to apt.
     """
+    _require_apt([package])
     options: list[str] = []
     if not _metadata(package, options):
         options = _private_lists(cache)
@@ -199,6 +197,12 @@ def _check_starts(launcher: Path) -> None:
         raise DebianError(
             f"{launcher.name} does not start here ({_last_error(done)}): install it as root with apt-get"
         )
+
+
+def _require_apt(packages: Collection[str]) -> None:
+    if not is_available():
+        wanted = ", ".join(packages)
+        raise DebianError(f"no apt-get here to get {wanted} with: install it by your system's own means")
 
 
 def _private_lists(cache: Path) -> list[str]:
