@@ -7,7 +7,8 @@ window of 30 s are 1.5 ms); the window is longer than the stalls that a road sur
 forgotten during a stall would make the oldest frame behind it look fresh.
 
 It cannot see a delay that every message of the window had, and a sender's clock that jumps back (a sleep of
-the headset) is believed only after one window: until then its frames are refused and answered locally. Reads no clock; bounded in senders and buckets.
+the headset) is believed only after one window: until then its frames are refused and answered locally.
+Reads no clock; bounded in senders and buckets.
 """
 
 from collections import OrderedDict, deque

@@ -84,7 +84,9 @@ class Bench:
         return self.slots
 
     def headset(self, device: str = "h-1") -> Headset:
-        headset = Headset(self.broker.road(f"d-{device}", traffic=Traffic.DATA), device=device)
+        road = self.broker.road(f"d-{device}", traffic=Traffic.DATA)
+        headset = Headset(road, device=device)
+        until(lambda: road.state is RoadState.READY, what="the headset's road")  # before, newest wins per topic
         self.headsets.append(headset)
         return headset
 
@@ -177,7 +179,9 @@ def test_a_second_copy_of_a_request_gets_no_second_reply(bench):
     headset = bench.headset()
     for _ in range(3):
         headset.send(sane(frame_id=1))
-    headset.ask(sane(frame_id=2))
+    headset.send(sane(frame_id=2))
+    headset.await_replies(2)
+    settle(bench)
     assert [reply.header.frame_id for reply in headset.replies] == [1, 2]
     assert bench.tally.snapshot().repeats == 2
 
@@ -212,6 +216,7 @@ def test_mutilated_frames_are_all_accounted_for_and_the_worker_lives_on(bench):
         if number % 32 == 0:
             settle(bench)
     settle(bench)
+    headset.await_replies(sent - bench.tally.snapshot().repeats)
     # another process: a mutilated send time may have made every later frame of the first one look old
     assert isinstance(headset.ask(sane(frame_id=1, boot_id=b"n" * 16)), Result)
     counts = bench.tally.snapshot()
