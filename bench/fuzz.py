@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from random import Random
 from typing import Annotated
 
@@ -50,6 +50,10 @@ class Report:
     def passed(self) -> bool:
         """No crash, no hang, every reason seen."""
         return not (self.crashes or self.over_bound or self.reasons_missing)
+
+    def as_dict(self) -> dict[str, object]:
+        """The report for JSON."""
+        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "passed": self.passed}
 
     def judged(self, mutant: Mutant, verdict: str, took_ms: float) -> None:
         """Count one mutant's end."""
@@ -134,7 +138,7 @@ def main(
     """
     report = run(mutants, seed=seed)
     if as_json:
-        print(json.dumps({**asdict(report), "passed": report.passed}, indent=2))
+        print(json.dumps(report.as_dict(), indent=2))
     else:
         print(
             f"{report.mutants} mutants: {report.accepted} accepted, {report.refused} refused, {len(report.crashes)} crashes"

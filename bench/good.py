@@ -43,12 +43,12 @@ def good_messages() -> list[DataMessage]:
         trace_id=b"\x33" * 16,
         span_id=b"\x44" * 8,
     )
-    roi = RoiBox(center_x=0.5, center_y=0.5, width=0.25, height=0.25, rotation_rad=0.1)
+    roi = RoiBox(center_x=0.5, center_y=0.5, width=0.25, height=0.25, rotation_rad=0.125)
     timing = Timing(received_ns=5, queue_us=6, decode_us=7, run_us=8)
     landmarks = rng.random((21, 3), np.float32)
-    hand = HandResult(landmarks=landmarks, presence=0.9, handedness=0.1, roi=roi)
-    box = Detection(class_id=3, label="hand", score=0.5, left=0.1, top=0.1, right=0.4, bottom=0.5)
-    line = TextLine(text="NOTAUS ⚠", score=0.8, corners=rng.random((4, 2), np.float32))
+    hand = HandResult(landmarks=landmarks, presence=0.875, handedness=0.125, roi=roi)
+    box = Detection(class_id=3, label="hand", score=0.5, left=0.125, top=0.125, right=0.375, bottom=0.5)
+    line = TextLine(text="NOTAUS ⚠", score=0.75, corners=rng.random((4, 2), np.float32))
     tensors = (
         Tensor(name="a", data=rng.integers(-9, 9, (1, 4, 4, 2), np.int8), scale=0.5, zero_point=-3),
         Tensor(name="b", data=rng.random((3, 5), np.float32)),

@@ -1,0 +1,251 @@
+"""Messages to bytes and back, also against flatc's own builder and accessors."""
+
+from dataclasses import replace
+
+import flatbuffers
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from bench.good import good_messages
+from schemas.checksum import payload_crc32
+from schemas.codec import Encoder, decode, mirror
+from schemas.documents import TelemetryMirror
+from schemas.errors import EncodeError, MalformedMessage
+from schemas.generated import Frame as FrameTable
+from schemas.generated import Header as HeaderTable
+from schemas.generated import Id16 as Id16Struct
+from schemas.generated import Refusal as RefusalTable
+from schemas.generated import RoiBox as RoiStruct
+from schemas.generated import Timing as TimingTable
+from schemas.generated.Result import Result as ResultAccessor
+from schemas.generated.Telemetry import Telemetry as TelemetryAccessor
+from schemas.messages import (
+    SCHEMA_VERSION,
+    Encoding,
+    Frame,
+    Ping,
+    Refusal,
+    RefusalReason,
+    Result,
+    RoiBox,
+    Telemetry,
+    Tensor,
+    TensorFrame,
+)
+from tests.schemas import strategies
+
+encoder = Encoder()
+GOOD = {type(message): message for message in reversed(good_messages())}  # the first of each kind
+
+
+@settings(max_examples=120, deadline=None)
+@given(strategies.messages)
+def test_every_message_comes_back_as_it_was_sent(message):
+    assert strategies.plain(decode(encoder.encode(message))) == strategies.plain(message)
+
+
+@pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview])
+def test_any_kind_of_buffer_is_read(wrap):
+    for message in good_messages():
+        received = decode(wrap(encoder.encode(message)))
+        assert strategies.plain(received) == strategies.plain(message)
+
+
+def test_encoding_is_deterministic():
+    for message in good_messages():
+        assert encoder.encode(message) == Encoder().encode(message)
+
+
+def test_payloads_and_tensors_are_views_and_not_copies():
+    buffer = bytearray(encoder.encode(GOOD[Frame]))
+    payload = decode(buffer).payload
+    at = bytes(buffer).index(bytes(payload))
+    buffer[at] ^= 0xFF
+    assert payload[0] == buffer[at]
+    tensors = encoder.encode(GOOD[TensorFrame])
+    assert not decode(tensors).tensors[1].data.flags.owndata
+
+
+def test_tensors_start_on_sixteen_bytes():
+    data = np.arange(7, dtype=np.int64)
+    for name in ("a", "abcdefg", "x" * 33):
+        message = replace(GOOD[TensorFrame], tensors=(Tensor(name=name, data=data),))
+        assert encoder.encode(message).index(data.tobytes()) % 16 == 0
+
+
+def test_tensors_in_any_memory_order_arrive_in_c_order():
+    grid = np.arange(12, dtype=np.float32).reshape(3, 4)
+    for data in (grid.T, grid[:, ::2], np.asfortranarray(grid), grid.astype(">f4"), grid[::-1]):
+        message = replace(GOOD[TensorFrame], tensors=(Tensor(name="a", data=data),))
+        received = decode(encoder.encode(message)).tensors[0].data
+        assert received.dtype == np.dtype("<f4")
+        np.testing.assert_array_equal(received, data)
+
+
+# what flatc's code wrote, this codec reads; what this codec wrote, flatc's code reads
+
+
+def _builder_header(builder, *, payload=b"", **skip):
+    HeaderTable.Start(builder)
+    HeaderTable.AddBootId(builder, Id16Struct.CreateId16(builder, 1, 2))
+    HeaderTable.AddSchemaVersion(builder, skip.get("version", SCHEMA_VERSION))
+    HeaderTable.AddFrameId(builder, 7)
+    HeaderTable.AddPayloadCrc32(builder, payload_crc32([payload]))
+    return HeaderTable.End(builder)
+
+
+def test_a_frame_built_by_flatcs_builder_is_read():
+    builder = flatbuffers.Builder(0)
+    payload = builder.CreateByteVector(b"jpeg")
+    FrameTable.StartRoisVector(builder, 1)
+    RoiStruct.CreateRoiBox(builder, 0.5, 0.25, 1.0, 2.0, 0.0)
+    rois = builder.EndVector()
+    header = _builder_header(builder, payload=b"jpeg")
+    FrameTable.Start(builder)
+    FrameTable.AddPayload(builder, payload)
+    FrameTable.AddHeader(builder, header)
+    FrameTable.AddRois(builder, rois)
+    FrameTable.AddWidthPx(builder, 640)
+    FrameTable.AddHeightPx(builder, 360)
+    builder.Finish(FrameTable.End(builder), b"HWFR")
+    frame = decode(bytes(builder.Output()))
+    assert (frame.width_px, frame.height_px, frame.encoding, frame.quality) == (640, 360, Encoding.JPEG, 0)
+    assert frame.rois == (RoiBox(center_x=0.5, center_y=0.25, width=1.0, height=2.0, rotation_rad=0.0),)
+    assert bytes(frame.payload) == b"jpeg"
+    assert frame.header.boot_id == (1).to_bytes(8, "little") + (2).to_bytes(8, "little")
+    assert frame.header.frame_id == 7
+    assert frame.header.model_digest == bytes(32)
+
+
+def test_absent_optional_fields_read_as_nothing():
+    builder = flatbuffers.Builder(0)
+    TimingTable.Start(builder)
+    timing = TimingTable.End(builder)
+    header = _builder_header(builder)
+    RefusalTable.Start(builder)
+    RefusalTable.AddHeader(builder, header)
+    RefusalTable.AddTiming(builder, timing)
+    builder.Finish(RefusalTable.End(builder), b"HWRF")
+    refusal = decode(bytes(builder.Output()))
+    assert (refusal.reason, refusal.detail, refusal.retry_after_ms) == (RefusalReason.MALFORMED, "", 0)
+    assert refusal.timing.received_ns == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(strategies.results)
+def test_results_read_the_same_through_flatcs_accessors(result):
+    table = ResultAccessor.GetRootAs(encoder.encode(result))
+    header = table.Header()
+    assert (header.FrameId(), header.CaptureNs(), header.BudgetUs()) == (
+        result.header.frame_id,
+        result.header.capture_ns,
+        result.header.budget_us,
+    )
+    assert header.SpanId().Low().to_bytes(8, "little") == result.header.span_id
+    assert table.HandsLength() == len(result.hands)
+    for at, hand in enumerate(result.hands):
+        np.testing.assert_array_equal(table.Hands(at).LandmarksAsNumpy(), hand.landmarks.reshape(-1))
+        assert table.Hands(at).Roi().Width() == hand.roi.width
+    assert [table.NextRois(at).CenterY() for at in range(table.NextRoisLength())] == [
+        roi.center_y for roi in result.next_rois
+    ]
+    assert [table.Detections(at).Label() for at in range(table.DetectionsLength())] == [
+        detection.label.encode() for detection in result.detections
+    ]
+    for at, tensor in enumerate(result.tensors):
+        assert table.Tensors(at).Name() == tensor.name.encode()
+        assert bytes(table.Tensors(at).DataAsNumpy() if tensor.data.size else b"") == tensor.data.tobytes()
+    assert table.Transcript() == result.transcript.encode()
+
+
+@settings(max_examples=30, deadline=None)
+@given(strategies.telemetries)
+def test_telemetry_reads_the_same_through_flatcs_accessors(telemetry):
+    table = TelemetryAccessor.GetRootAs(encoder.encode(telemetry))
+    assert table.Outcomes().NoAnswer() == telemetry.outcomes.none
+    assert (table.WallMs(), table.UplinkBytes(), table.Fps()) == (
+        telemetry.wall_ms,
+        telemetry.uplink_bytes,
+        telemetry.fps,
+    )
+    assert (table.Throttled(), table.Worker()) == (telemetry.throttled, telemetry.worker.encode())
+
+
+# what no peer would accept is refused at the sender, and the field is named
+
+
+def _header(**changes):
+    return replace(GOOD[Ping].header, **changes)
+
+
+MISFITS = {
+    "short boot id": (Ping(header=_header(boot_id=b"x")), "Header.boot_id has 1 bytes, it must have 16"),
+    "long digest": (Ping(header=_header(model_digest=bytes(33))), "Header.model_digest"),
+    "negative id": (Ping(header=_header(frame_id=-1)), "Header.frame_id is -1"),
+    "budget too large": (Ping(header=_header(budget_us=2**31)), "Header.budget_us"),
+    "text for a number": (replace(GOOD[Frame], width_px="640"), "Frame.width_px is '640'"),
+    "other version": (Ping(header=_header(schema_version=9)), "wrong_schema_version"),
+    "no width": (replace(GOOD[Frame], width_px=0), "Frame.width_px is 0"),
+    "quality": (replace(GOOD[Frame], quality=101), "Frame.quality"),
+    "sound in a frame": (replace(GOOD[Frame], encoding=Encoding.PCM_S16LE), "Frame.encoding"),
+    "too large": (replace(GOOD[Frame], payload=bytes(2**21)), "too_large"),
+    "infinite roi": (
+        replace(GOOD[Frame], rois=(replace(GOOD[Frame].rois[0], width=float("inf")),)),
+        "Frame.rois holds inf",
+    ),
+    "huge roi": (replace(GOOD[Frame], rois=(replace(GOOD[Frame].rois[0], width=1e300),)), "Frame.rois"),
+    "odd tensor": (
+        replace(GOOD[TensorFrame], tensors=(Tensor(name="c", data=np.zeros(2, complex)),)),
+        "tensor 'c' is complex128",
+    ),
+    "no tensors": (replace(GOOD[TensorFrame], tensors=()), "TensorFrame.tensors has 0 items"),
+    "no array": (replace(GOOD[TensorFrame], tensors=(Tensor(name="c", data=[1]),)), "wrong type"),
+    "short landmarks": (
+        replace(
+            GOOD[Result],
+            hands=(replace(GOOD[Result].hands[0], landmarks=np.zeros((20, 3), np.float32)),),
+        ),
+        "HandResult.landmarks has 60 items",
+    ),
+    "nan landmarks": (
+        replace(
+            GOOD[Result],
+            hands=(replace(GOOD[Result].hands[0], landmarks=np.full((21, 3), np.nan, np.float32)),),
+        ),
+        "HandResult.landmarks holds",
+    ),
+    "long detail": (
+        replace(GOOD[Refusal], detail="x" * 1025),
+        "Refusal.detail has 1025 bytes, allowed are 1024",
+    ),
+    "lone surrogate": (replace(GOOD[Refusal], detail="\ud800"), "wrong type"),
+    "nan telemetry": (replace(GOOD[Telemetry], fps=float("nan")), "Telemetry.fps is nan"),
+    "no message": ("hello", "str is not a data message"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_message_that_no_peer_would_accept_is_not_encoded(name):
+    message, said = MISFITS[name]
+    with pytest.raises(EncodeError) as caught:
+        encoder.encode(message)
+    assert said in str(caught.value)
+
+
+def test_a_stream_carries_only_its_own_messages():
+    ping = encoder.encode(GOOD[Ping])
+    assert isinstance(decode(ping, stream="infer"), Ping)
+    with pytest.raises(MalformedMessage, match="does not travel on the stream 'result'"):
+        decode(ping, stream="result")
+
+
+def test_the_mirror_says_what_telemetry_says():
+    telemetry = decode(encoder.encode(GOOD[Telemetry]))
+    document = mirror(telemetry, "d-1")
+    assert isinstance(document, TelemetryMirror)
+    assert document.device == "d-1"
+    assert document.mode == "offload"
+    assert document.outcomes["none"] == telemetry.outcomes.none
+    assert sum(document.outcomes[name] for name in ("fresh_on_time", "carried_on_time", "late", "none")) == 15
+    assert document.worker == "w-1"
