@@ -86,7 +86,9 @@ class Bench:
     def headset(self, device: str = "h-1") -> Headset:
         road = self.broker.road(f"d-{device}", traffic=Traffic.DATA)
         headset = Headset(road, device=device)
-        until(lambda: road.state is RoadState.READY, what="the headset's road")  # before, newest wins per topic
+        until(
+            lambda: road.state is RoadState.READY, what="the headset's road"
+        )  # before, newest wins per topic
         self.headsets.append(headset)
         return headset
 
