@@ -214,7 +214,7 @@ def check_id(field: str, value: str) -> str:
     return value
 
 
-def topic(name: str, **ids: object) -> str:
+def topic(name: str, /, **ids: object) -> str:
     """The topic of a stream, every placeholder filled.
 
     Raises:
@@ -226,7 +226,7 @@ def topic(name: str, **ids: object) -> str:
     return stream.pattern.format(**{field: check_id(field, str(value)) for field, value in ids.items()})
 
 
-def topic_filter(name: str, **ids: object) -> str:
+def topic_filter(name: str, /, **ids: object) -> str:
     """The subscription filter of a stream; placeholders not given become ``+``.
 
     Raises:
