@@ -132,6 +132,7 @@ class EmbeddedMosquitto:
 
     def start(self) -> None:
         """Start it and wait until it accepts. Raises MosquittoFailed."""
+        self._stopping.clear()
         self._directory.mkdir(parents=True, exist_ok=True)
         attempts = 1 if self._fixed_port else _PORT_ATTEMPTS
         for _ in range(attempts):
