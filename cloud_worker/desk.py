@@ -12,12 +12,13 @@ from cloud_worker.aging import Aging
 from cloud_worker.execute import Executor
 from cloud_worker.repeats import Repeats
 from cloud_worker.replier import Replier
-from cloud_worker.request import TASK_WORDS, Request
+from cloud_worker.request import Request
 from cloud_worker.tally import Tally
 from schemas.codec import decode
-from schemas.errors import MalformedMessage, Reason, TopicError
+from schemas.errors import MalformedMessage, TopicError
 from schemas.messages import Audio, DataMessage, Frame, Ping, RefusalReason, TensorFrame
 from schemas.topics import parse, row
+from schemas.verify import check_sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class Desk:
             # the road's buffer is only ours until this handler returns, and a frame outlives it in line
             payload = delivery.payload if isinstance(delivery.payload, bytes) else bytes(delivery.payload)
             message = decode(payload, stream="infer")
-            _check_task(message, envelope)
+            check_sender({"task": envelope.task_word}, message)
         except MalformedMessage as error:
             self._tally.malformed(error.reason)
             self._refuse(envelope, reason=RefusalReason.MALFORMED, detail=str(error))
@@ -120,11 +121,3 @@ def _open_envelope(delivery: Delivery) -> _Envelope | None:
     if stream.name != "infer":
         return None
     return _Envelope(device=ids["device"], task_word=ids["task"], received_ns=delivery.received_ns)
-
-
-def _check_task(message: DataMessage, envelope: _Envelope) -> None:
-    if TASK_WORDS.get(envelope.task_word) is not message.header.task:
-        raise MalformedMessage(
-            Reason.BAD_VALUE,
-            f"the header's task is {message.header.task.name.lower()}, the topic says {envelope.task_word}",
-        )

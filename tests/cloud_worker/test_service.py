@@ -231,7 +231,7 @@ def test_a_header_that_disagrees_with_its_topic_is_malformed(bench):
     reply = bench.headset().ask(sane(frame_id=1), task="text")
     assert isinstance(reply, Refusal)
     assert reply.reason is RefusalReason.MALFORMED
-    assert bench.tally.snapshot().malformed == {"bad_value": 1}
+    assert bench.tally.snapshot().malformed == {"wrong_sender": 1}
 
 
 def test_a_ping_is_answered_while_every_slot_is_busy(bench):
