@@ -37,7 +37,7 @@ check: setup-test  ## style, types and the floors of the house
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@echo "check: clean"
 
 bench: setup-test  ## what the road costs; results in bench/results
