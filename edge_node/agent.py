@@ -200,6 +200,8 @@ class Agent:
             self._ears.refused(command.detail)
 
     def _resend(self, command: Command) -> None:
+        if command.boot_id not in {None, self._who.boot_id.hex()}:
+            return  # asked of another process with our id
         self._announce()
         self._reply(command, body={})
 

@@ -126,15 +126,17 @@ class RttThresholdPolicy:
         self._needed = config.up_probes
         self._good = 0
         self._up = False
-        self._reason = f"0 of {self._needed} good probes"
+        self._fell = "the start"
 
     def decide(self, view: LinkView) -> Decision:
         """Offload while up; a blocked link brings the policy down."""
         if blocked := _blocked(view):
             self._fall(blocked)
         if self._up:
-            return Decision(path=Path.OFFLOAD, worker=view.worker, reason=self._reason)
-        return _local(self._reason)
+            return Decision(
+                path=Path.OFFLOAD, worker=view.worker, reason=f"{self._good} good probes in a row"
+            )
+        return _local(f"{self._fell}; {self._good} of {self._needed} good probes since")
 
     def on_rtt(self, rtt_ns: int, *, probe: bool) -> None:
         """Fall above the threshold; count good probes while down."""
@@ -152,12 +154,11 @@ class RttThresholdPolicy:
         return not self._up
 
     def _fall(self, reason: str) -> None:
-        self._up, self._good, self._reason = False, 0, reason
+        self._up, self._good, self._fell = False, 0, reason
 
     def _climb(self, rtt_ns: int) -> None:
         self._good = self._good + 1 if rtt_ns < self._good_ns else 0
         self._up = self._good >= self._needed
-        self._reason = f"{self._good} of {self._needed} good probes"
 
 
 POLICIES: dict[str, Callable[[SplitConfig], Policy]] = {

@@ -20,23 +20,28 @@ from edge_node.errors import DuplicateError
 from edge_node.events import EventFile
 from edge_node.flight import Flight, frame_line, ms
 from edge_node.frames import Source
+from edge_node.heartbeat import Heartbeat
+from edge_node.installation import Installation
+from edge_node.journal import Journal
 from edge_node.journey import Journey
 from edge_node.loop import FrameLoop
+from edge_node.model_store import ModelStore
 from edge_node.offload import Offloader, RemoteReply
+from edge_node.outcome import Outcome
 from edge_node.perceive import Engine, JobDone, Perception, Slot
 from edge_node.remote import Remote
+from edge_node.reports import Reports
 from edge_node.settings import NodeSettings
-from edge_node.telemetry import FrameTally, Moment
-from edge_node.vitals import HeatModel, Vitals, read_host
+from edge_node.telemetry import FrameTally
+from edge_node.update import Attempt
+from edge_node.update_ports import UpdaterPorts
+from edge_node.updater import Updater
 from edge_node.workers import WorkerBook
 from observability.trace import new_trace
-from schemas.codec import Encoder, mirror
-from schemas.documents import canonical_bytes
-from schemas.topics import row, topic
+from schemas.documents import SplitConfig
 
 _log = structlog.get_logger("edge_node.headset")
 LOCAL_PRIOR_NS = 40_000_000  # taken for a local run until one was measured
-NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,7 @@ class Parts:
     clock_ns: Callable[[], int]
     wall_ms: Callable[[], int]
     rng: random.Random
+    runtime: str
     random_bytes: Callable[[int], bytes]
 
 
@@ -60,10 +66,8 @@ class Headset:
         self._identity = identity
         self._parts = parts
         self._device = DEVICE_CLASSES[settings.device_class]
-        self._heat = HeatModel(self._device.heat) if self._device.heat else None
         self._events = EventFile(settings.events)
         self._tally = FrameTally(boot_id=identity.boot_id, now_ns=parts.clock_ns())
-        self._encoder = Encoder()
         self._refused = ""
         self.agent = Agent(identity, wall_ms=parts.wall_ms, rng=parts.rng)
 
@@ -81,12 +85,21 @@ class Headset:
             clock_ns=parts.clock_ns,
             new_span=lambda: parts.random_bytes(8),
         )
+        store = ModelStore(self._settings.state / "releases")
+        self._installation = Installation(
+            maker=parts.maker,
+            factory=parts.factory,
+            store=store,
+            split=self._settings.split,
+            health=self._health,
+        )
+        engine, config = self._installation.initial()
         accelerator = Accelerator(self._device, rng=parts.rng)
         self._journey = Journey(
-            engine=parts.factory,
+            engine=engine,
             perception=Perception(self._slot, accelerator=accelerator, prior_ns=LOCAL_PRIOR_NS),
             remote=Remote(self._offloader, workers=WorkerBook(task="hands", rng=parts.rng)),
-            config=self._settings.split,
+            config=config,
             on_line=self._land,
             on_switch=self._note_switch,
             new_trace=lambda: new_trace(parts.random_bytes).trace_id,
@@ -99,10 +112,40 @@ class Headset:
             clock_ns=parts.clock_ns,
             every_second=self._every_second,
         )
-        self._last_second_ns, self._last_busy_ns = parts.clock_ns(), 0
+        self._updater = self._make_updater(store)
+        self._installation.attach(self._place)
+        self._heartbeat = Heartbeat(
+            identity=who,
+            device=self._device,
+            road=data,
+            tally=self._tally,
+            journey=self._journey,
+            offloader=self._offloader,
+            wall_ms=parts.wall_ms,
+            now_ns=parts.clock_ns(),
+        )
         self._offloader.open()
         self.agent.open(control, ears=self._ears(), later=later)
         data.on_state(self._on_data_state)
+        self._updater.start()
+
+    def _make_updater(self, store: ModelStore) -> Updater:
+        parts, who = self._parts, self._identity
+        return Updater(
+            store=store,
+            journal=Journal(self._settings.state / "update.json", Attempt),
+            here=self._installation,
+            reports=Reports(
+                device=who.device, boot_id=who.boot_id, send=self.agent.report, wall_ms=parts.wall_ms
+            ),
+            ports=UpdaterPorts(
+                ask=self.agent.request_chunks,
+                note=self._note_attempt,
+                clock_ns=parts.clock_ns,
+                wall_ms=parts.wall_ms,
+            ),
+            runtime=parts.runtime,
+        )
 
     def run(self) -> dict[str, object]:
         """Answer frames until done or stopped; returns the summary.
@@ -113,9 +156,7 @@ class Headset:
         self._loop.run()
         self._every_second(self._parts.clock_ns())
         if self._refused:
-            raise DuplicateError(
-                f"{self._identity.device} is online already ({self._refused}): stop the other process or use another --id"
-            )
+            raise DuplicateError(f"{self._refused}: stop the other process or use another --id")
         return self.summary()
 
     def stop(self) -> None:
@@ -124,7 +165,9 @@ class Headset:
 
     def close(self) -> None:
         """Say goodbye and end threads; every line that was written is on disk afterwards."""
-        self.agent.leave()
+        self._updater.stop()
+        if not self._refused:  # the id belongs to another process: it speaks for itself
+            self.agent.leave()
         self._slot.close()
         self._control.close()
         self._data.close()
@@ -136,7 +179,7 @@ class Headset:
             "id": self._identity.device,
             **self._tally.summary(self._journey.answers.ledger.totals),
             "switches": self._journey.switches,
-            "model": self._journey.engine.label,
+            "model": self._installation.model(),
             "device_class": self._device.name,
             "simulated": self._device.simulated,
             "source_outages": self._parts.source.outages,
@@ -150,11 +193,11 @@ class Headset:
     def _ears(self) -> Ears:
         workers = self._journey.remote.workers
         return Ears(
-            desired=lambda _document: None,
-            ack=lambda _document: None,
+            desired=self._updater.inbox.desired,
+            ack=self._updater.inbox.ack,
             worker=lambda presence: self._loop.post(lambda _now: workers.on_presence(presence)),
             load=lambda load: self._loop.post(lambda _now: workers.on_load(load)),
-            chunk=lambda _digest, _n, _payload: None,
+            chunk=self._updater.inbox.chunk,
             refused=self._on_refused,
             explain=self._explain,
         )
@@ -169,12 +212,36 @@ class Headset:
         self._loop.post(lambda now_ns: self._note_link(state, now_ns=now_ns))
 
     def _on_refused(self, detail: str) -> None:
-        self._refused = detail or "the manager heard it"
+        self._refused = detail or f"another headset is online as {self._identity.device}"
         self._loop.stop()
 
     def _explain(self) -> dict[str, object]:
         journey = self._journey
         return {"policy": journey.config.policy, "mode": journey.mode.value, "reason": journey.reason}
+
+    def _place(self, engine: Engine, config: SplitConfig, done: Callable[[], None]) -> None:
+        def swap(_now_ns: int) -> None:
+            self._journey.engine = engine
+            if config != self._journey.config:
+                self._journey.use(config)
+            done()
+
+        self._loop.post(swap)
+
+    def _health(self) -> tuple[int, int]:
+        """Frames answered and local runs that failed, as the updater's thread may see them."""
+        outcomes = self._journey.answers.ledger.totals.outcomes
+        return sum(outcomes.values()) - outcomes[Outcome.NONE], self._journey.perception.use.failures
+
+    def _note_attempt(self, attempt: Attempt) -> None:
+        """An update moved on; the updater's thread."""
+        reason = attempt.reason.value if attempt.reason else None
+        deployment = attempt.desired.deployment if attempt.desired else None
+        self._emit(
+            "update", state=attempt.state.value, reason=reason, detail=attempt.detail, deployment=deployment
+        )
+        if attempt.is_over and attempt.desired is not None:
+            self.agent.event(f"update-{attempt.state.value}", attempt.detail, deployment=deployment)
 
     # -- on the loop's thread ------------------------------------------------------------------------
 
@@ -205,41 +272,4 @@ class Headset:
         )
 
     def _every_second(self, now_ns: int) -> None:
-        journey, remote = self._journey, self._journey.remote
-        vitals = self._vitals(now_ns)
-        remote.thermal = vitals.thermal
-        worker = remote.worker(now_ns=now_ns)
-        telemetry = self._tally.close_window(
-            Moment(
-                now_ns=now_ns,
-                wall_ms=self._parts.wall_ms(),
-                mode=journey.mode,
-                switches=journey.switches,
-                rtt_ns=remote.rtts.last_ns(worker),
-                worker=worker or "",
-                model=journey.engine.label,
-                uplink_bytes=self._offloader.uplink_bytes,
-                downlink_bytes=self._offloader.downlink_bytes,
-                vitals=vitals,
-                simulated=self._device.simulated,
-            )
-        )
-        document = mirror(telemetry, self._identity.device)
-        self._publish("telemetry", self._encoder.encode(telemetry))
-        self._publish("telemetry-json", canonical_bytes(document))
-        self._emit("telemetry", **document.model_dump(mode="json"))
-
-    def _vitals(self, now_ns: int) -> Vitals:
-        if self._heat is None:
-            return read_host()
-        elapsed_s = max(0.0, (now_ns - self._last_second_ns) / NS_PER_S)
-        busy_ns = self._journey.perception.use.busy_ns
-        busy = min(1.0, (busy_ns - self._last_busy_ns) / NS_PER_S / max(elapsed_s, 1e-3))
-        self._last_second_ns, self._last_busy_ns = now_ns, busy_ns
-        radio = 1.0 if self._journey.mode is Path.OFFLOAD else 0.0
-        return self._heat.step(elapsed_s=elapsed_s, busy_fraction=busy, radio_fraction=radio)
-
-    def _publish(self, name: str, payload: bytes) -> None:
-        stream = row(name)
-        where = topic(name, site=self._identity.site, device=self._identity.device)
-        self._data.publish(where, payload, qos=stream.qos, budget_ns=stream.max_age_ms * 1_000_000)
+        self._emit("telemetry", **self._heartbeat.beat(now_ns).model_dump(mode="json"))

@@ -10,13 +10,13 @@ within ``patience_ns`` ends as none.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from edge_node.answers import Answers, close
 from edge_node.decide import POLICIES, LinkView, Path, Policy
+from edge_node.estimate import Quantiles
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
-from edge_node.hedge import HedgeMargins, carry_at_ns, is_worth_starting, latest_local_start_ns
+from edge_node.hedge import JourneyLimits, carry_at_ns, is_worth_starting, latest_local_start_ns
 from edge_node.offload import RemoteReply
 from edge_node.perceive import Engine, Job, JobDone, Perceived, Perception
 from edge_node.remote import Remote
@@ -24,15 +24,7 @@ from schemas.documents import SplitConfig
 from schemas.messages import Task
 
 NS_PER_MS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JourneyLimits:
-    """``waiting``: frames that may wait for the slot, the oldest goes first; ``patience_ns``: then none."""
-
-    waiting: int = 2
-    patience_ns: int = 1_000_000_000
-    margins: HedgeMargins = field(default_factory=HedgeMargins)
+LATENESS_QUANTILE = 0.99
 
 
 class Journey:
@@ -55,6 +47,7 @@ class Journey:
         self.remote = remote
         self.answers = Answers()
         self.switches = 0
+        self.lateness = Quantiles(prior_ns=0)  # fed by whoever wakes us
         self._on_line = on_line
         self._on_switch = on_switch
         self._new_trace = new_trace
@@ -157,8 +150,8 @@ class Journey:
     def _send_off(self, flight: Flight, captured: Captured, *, now_ns: int) -> None:
         view = LinkView(worker=self.remote.worker(now_ns=now_ns), ready=self.remote.ready)
         decision = self._policy.decide(view)
-        self._note_mode(flight, decision.path, decision.reason)
         flight.worker, flight.rtt_ns = view.worker, self.remote.rtts.last_ns(view.worker)
+        self._note_mode(flight, decision.path, decision.reason)
         sent = decision.worker is not None and self.remote.send(
             flight, captured, worker=decision.worker, rois=self.answers.rois(flight)
         )
@@ -270,7 +263,11 @@ class Journey:
         ready_ns = self.perception.due_ns if self.perception.held_frame == flight.frame_id else None
         if ready_ns is not None and ready_ns <= flight.deadline_ns:
             return flight.deadline_ns
-        return carry_at_ns(deadline_ns=flight.deadline_ns, margins=self._limits.margins)
+        return carry_at_ns(
+            deadline_ns=flight.deadline_ns,
+            lateness_ns=self.lateness.at(LATENESS_QUANTILE),
+            margins=self._limits.margins,
+        )
 
     def _can_hedge(self, flight: Flight) -> bool:
         return flight.captured is not None and flight.local is Stage.IDLE

@@ -95,13 +95,15 @@ class FrameLoop:
         due_ns = self._journey.next_due_ns()
         until_ns = next_frame_ns if due_ns is None else min(next_frame_ns, due_ns)
         left_ns = min(LONGEST_WAIT_NS, until_ns - self._clock_ns())
+        woken_ns = self._clock_ns() + left_ns
         try:
             news = self._inbox.get(timeout=left_ns / NS_PER_S) if left_ns > 0 else self._inbox.get_nowait()
             while True:
                 news(self._clock_ns())
                 news = self._inbox.get_nowait()
         except Empty:
-            return
+            if left_ns > 0:
+                self._journey.lateness.add(max(0, self._clock_ns() - woken_ns))
 
     def _finish(self) -> None:
         end_ns = self._clock_ns() + FINISH_NS

@@ -75,6 +75,7 @@ def run_node(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) -> 
                     wall_ms=lambda: time.time_ns() // 1_000_000,
                     rng=random.Random(settings.seed ^ zlib.crc32(settings.device.encode())),  # noqa: S311 - draws durations and jitter
                     random_bytes=secrets.token_bytes,
+                    runtime=runtime.name,
                 ),
             )
             roads = _open_roads(settings, identity, headset, reactor=reactor)

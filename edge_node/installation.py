@@ -1,0 +1,132 @@
+"""Shell: puts a release in place of another while frames are answered, between two of them.
+
+Loads on the caller's thread (the updater's) and hands the ready engine to the frame loop; the engine that
+answered before keeps answering until then, and for good where anything fails.
+"""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from edge_node.engines import EngineMaker
+from edge_node.errors import EdgeError, UpdateError
+from edge_node.model_store import ModelStore
+from edge_node.perceive import Engine
+from edge_node.update import Release
+from inference.errors import ModelPackageError
+from inference.packages import open_package
+from schemas.documents import PackageRef, SplitConfig
+from schemas.states import FailureReason
+
+_log = structlog.get_logger("edge_node.installation")
+
+SWAP_TIMEOUT_S = 5.0
+PROVING_FRAMES = 10
+PROVING_TIMEOUT_S = 5.0
+POLL_S = 0.02
+
+Pause = Callable[[float], None]  # waits so many seconds; may raise to end what waits
+Place = Callable[[Engine, SplitConfig, Callable[[], None]], None]  # engine, config, call when in place
+
+
+class Installation:
+    """What answers frames now, and how it is exchanged.
+
+    ``place`` hands an engine and a config to the frame loop. ``health`` gives the frames answered so far and
+    the local runs that failed so far.
+    """
+
+    def __init__(
+        self,
+        *,
+        maker: EngineMaker,
+        factory: Engine,
+        store: ModelStore,
+        split: SplitConfig,
+        health: Callable[[], tuple[int, int]],
+    ) -> None:
+        self._maker = maker
+        self._factory = factory
+        self._store = store
+        self._split = split
+        self._health = health
+        self._place: Place | None = None
+        self._running: tuple[PackageRef | None, Engine] = (None, factory)
+        self._failed_before = 0
+
+    def initial(self) -> tuple[Engine, SplitConfig]:
+        """What to start with: the active release, else the previous one, else what was delivered."""
+        pointer = self._store.pointer
+        for release in (pointer.active, pointer.previous):
+            try:
+                engine = self._engine(release.package)
+            except UpdateError as error:
+                _log.error("a committed release does not load", error=str(error))
+                continue
+            self._running = (release.package, engine)
+            return engine, release.split_config or self._split
+        return self._factory, self._split
+
+    def attach(self, place: Place) -> None:
+        """From now on exchanges go to this frame loop."""
+        self._place = place
+
+    def model(self) -> str:
+        """The label of the engine that answers now."""
+        return self._running[1].label
+
+    def install(self, release: Release, pause: Pause) -> None:
+        """Put a release in place.
+
+        Raises:
+            UpdateError: it does not load, or the frame loop did not take it.
+        """
+        if self._place is None:
+            raise UpdateError(FailureReason.INTERNAL, "no frame loop to install into")
+        engine = self._engine(release.package)
+        self._failed_before = self._health()[1]
+        placed = threading.Event()
+        self._place(engine, release.split_config or self._split, placed.set)
+        _wait(placed.is_set, pause, timeout_s=SWAP_TIMEOUT_S, what="the frame loop did not take the engine")
+        self._running = (release.package, engine)
+
+    def prove(self, pause: Pause) -> None:
+        """Watch the new release answer frames.
+
+        Raises:
+            UpdateError: a local run failed, or no frames were answered.
+        """
+        goal = self._health()[0] + PROVING_FRAMES
+        _wait(
+            lambda: self._health()[0] >= goal,
+            pause,
+            timeout_s=PROVING_TIMEOUT_S,
+            what="it answered no frames",
+        )
+        failed = self._health()[1] - self._failed_before
+        if failed:
+            raise UpdateError(FailureReason.INTERNAL, f"{failed} local runs failed with it")
+
+    def _engine(self, package: PackageRef | None) -> Engine:
+        if package is None:
+            return self._factory
+        if self._running[0] is not None and self._running[0].digest == package.digest:
+            return self._running[1]
+        try:
+            opened = open_package(self._store.path(package.digest))
+            label = f"{opened.manifest.name}:{opened.manifest.version}"
+            return self._maker.engine(
+                opened.model_path, label=label, quantisation=opened.manifest.quantisation
+            )
+        except (EdgeError, ModelPackageError) as error:
+            raise UpdateError(FailureReason.UNLOADABLE, str(error)) from error
+
+
+def _wait(is_done: Callable[[], bool], pause: Pause, *, timeout_s: float, what: str) -> None:
+    waited_s = 0.0
+    while not is_done():
+        if waited_s >= timeout_s:
+            raise UpdateError(FailureReason.INTERNAL, f"{what} within {timeout_s:g} s")
+        pause(POLL_S)
+        waited_s += POLL_S

@@ -1,0 +1,169 @@
+"""Stand-ins that the room's tests share: workers that follow a script, a slot that runs at once."""
+
+import random
+
+import numpy as np
+
+from edge_node.accelerator import Accelerator
+from edge_node.device_class import DEVICE_CLASSES, Segment
+from edge_node.frames import Captured
+from edge_node.journey import Journey
+from edge_node.offload import RemoteReply
+from edge_node.perceive import Engine, JobDone, Perception
+from edge_node.remote import Remote
+from edge_node.workers import WorkerBook
+from inference.tasks.hands import Hand, HandsResult
+from inference.tasks.roi import Roi
+from schemas.documents import SplitConfig, WorkerPresence
+from schemas.messages import Task
+
+MS = 1_000_000
+IMAGE = np.zeros((36, 64, 3), dtype=np.uint8)
+ROI = Roi(cx=30.0, cy=20.0, width=20.0, height=20.0)
+
+
+def hands_at(x):
+    landmarks = np.full((21, 3), x, dtype=np.float32)
+    hand = Hand(landmarks=landmarks, presence=0.9, handedness=0.1, roi=ROI)
+    return HandsResult(hands=(hand,), next_rois=(ROI,), palm_ran=False)
+
+
+class NoTask:
+    """A perceiver that is never really asked: the tests say when a job ends and how."""
+
+    def run(self, image_rgb, *, rois=()):
+        raise AssertionError("the test's slot does not run jobs")
+
+
+ENGINE = Engine(task=NoTask(), label="factory", digest="0" * 64, landmark=Segment.LANDMARK_FLOAT)
+
+
+class Starter:
+    """Takes jobs and keeps them until the test ends them."""
+
+    def __init__(self):
+        self.jobs = []
+
+    def start(self, job):
+        self.jobs.append(job)
+
+
+class Uplink:
+    """Takes frames and pings; the test answers them."""
+
+    def __init__(self):
+        self.frames, self.pings = [], []
+        self.is_open = True
+
+    def send_frame(self, out, *, worker):
+        self.frames.append(out)
+        return self.is_open
+
+    def send_ping(self, ping_id, *, worker, budget_ns):
+        self.pings.append(ping_id)
+        return self.is_open
+
+
+def worker_presence(worker="w-1", *, online=True, session=1, **fields):
+    return WorkerPresence(
+        worker=worker,
+        online=online,
+        session=session,
+        boot_id="0" * 32,
+        software="1",
+        tasks=("hands",),
+        sent_ms=0,
+        **fields,
+    )
+
+
+class Bench:
+    """A journey with scripted ports and a clock that the test moves."""
+
+    def __init__(self, *, policy="local", device_class="host", local_ms=10, **split):
+        self.now_ns = 0
+        self.starter, self.uplink = Starter(), Uplink()
+        self.lines, self.switches = [], []
+        self.next_id = 0
+        self.local_ms = local_ms
+        rng = random.Random(1)
+        self.remote = Remote(self.uplink, workers=WorkerBook(task="hands", rng=rng))
+        self.remote.workers.on_presence(worker_presence())
+        self.remote.ready = True
+        self.perception = Perception(
+            self.starter,
+            accelerator=Accelerator(DEVICE_CLASSES[device_class], rng=rng),
+            prior_ns=local_ms * MS,
+        )
+        self.journey = Journey(
+            engine=ENGINE,
+            perception=self.perception,
+            remote=self.remote,
+            config=SplitConfig.model_validate({"policy": policy, "deadline_ms": 100, **split}),
+            on_line=self.lines.append,
+            on_switch=lambda flight, before, reason: self.switches.append((before, flight.mode, reason)),
+            new_trace=lambda: bytes(16),
+        )
+
+    @property
+    def answers(self):
+        return {line.frame_id: line.answer for line in self.lines}
+
+    def outcomes(self):
+        return [line.answer.outcome.value for line in sorted(self.lines, key=lambda line: line.frame_id)]
+
+    def frame(self, *, captured=True, skipped=False):
+        shot = Captured(image=IMAGE, ring_index=self.next_id) if captured else None
+        self.journey.schedule(
+            self.next_id, scheduled_ns=self.now_ns, captured=shot, skipped=skipped, now_ns=self.now_ns
+        )
+        self.next_id += 1
+        return self.next_id - 1
+
+    def wait(self, duration_ms):
+        """Let time pass, waking the journey exactly when it asks to be woken."""
+        end_ns = self.now_ns + round(duration_ms * MS)
+        while (due_ns := self.journey.next_due_ns()) is not None and due_ns <= end_ns:
+            self.now_ns = max(self.now_ns, due_ns)
+            before = self.journey.next_due_ns()
+            self.journey.tick(self.now_ns)
+            if self.journey.next_due_ns() == before == self.now_ns:
+                raise AssertionError("the journey asks to be woken for nothing")
+        self.now_ns = end_ns
+        self.journey.tick(self.now_ns)
+
+    def local_done(self, *, result=None, error="", started_ns=None):
+        """The running job really ends now."""
+        job = self.starter.jobs[-1]
+        started_ns = self.now_ns - self.local_ms * MS if started_ns is None else started_ns
+        done = JobDone(
+            job=job,
+            result=None if error else result or hands_at(0.5),
+            error=error,
+            started_ns=started_ns,
+            ended_ns=self.now_ns,
+        )
+        self.journey.on_job_done(done, now_ns=self.now_ns)
+
+    def reply(self, frame_id, *, rtt_ms=5, refusal="", task=Task.HANDS, x=0.7):
+        self.journey.on_reply(
+            RemoteReply(
+                task=task,
+                frame_id=frame_id,
+                worker="w-1",
+                received_ns=self.now_ns,
+                rtt_ns=round(rtt_ms * MS),
+                capture_ns=0,
+                model_digest="f" * 64,
+                result=None if refusal else hands_at(x),
+                refusal=refusal,
+            ),
+            now_ns=self.now_ns,
+        )
+
+    def climb(self):
+        """Answer probes well until the policy offloads."""
+        for _ in range(10):
+            self.wait(100)
+            if self.uplink.pings:
+                self.reply(self.uplink.pings.pop(), task=Task.PING)
