@@ -2,6 +2,7 @@
 
 Mutants of frames, results and all other messages go through ``decode`` and ``check_sender``, mutants of
 documents through ``parse_document``. Each must end as a message or as a reason: anything else is a crash.
+With ``--worker URL`` the mutants also go to a live worker, which must refuse every broken one and survive.
 Exits 1 on a crash, on a mutant over its time bound, or when a reason never occurred.
 """
 
@@ -10,17 +11,20 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Annotated
 
 import typer
 
+from bench.fuzz_worker import WorkerReport, fuzz_worker
 from bench.good import WrittenKind, good_documents, good_messages
 from bench.mutants import Mutant, Mutator
+from observability import log
 from schemas.codec import Encoder, decode
 from schemas.documents import parse_document
 from schemas.errors import MalformedMessage, Reason
+from schemas.messages import Ping
 from schemas.verify import check_sender
 
 BOUND_MS = 1000.0  # a mutant that takes longer counts as a hang
@@ -101,11 +105,15 @@ def document_mutants(count: int, *, seed: int) -> Iterable[tuple[Mutant, Judge]]
         yield Mutant(family="document", data=bytes(data), resealed=False), judge
 
 
+def messages(count: int, *, seed: int) -> Iterable[Mutant]:
+    """``count`` mutants of all kinds of messages."""
+    encoder = Encoder()
+    return Mutator([encoder.encode(message) for message in good_messages()], seed=seed).mutants(count)
+
+
 def cases(count: int, *, seed: int, judge: Judge) -> Iterable[tuple[Mutant, Judge]]:
     """``count`` mutants of messages, each with ``judge``, and documents beside them."""
-    encoder = Encoder()
-    mutator = Mutator([encoder.encode(message) for message in good_messages()], seed=seed)
-    for mutant in mutator.mutants(count):
+    for mutant in messages(count, seed=seed):
         yield mutant, judge
     yield from document_mutants(count // DOCUMENT_SHARE, seed=seed)
 
@@ -130,27 +138,54 @@ def run(count: int, *, seed: int, judge: Judge = codec_judge) -> Report:
 def main(
     mutants: Annotated[int, typer.Option(min=1, help="how many mutants of messages")] = 20_000,
     seed: Annotated[int, typer.Option(help="the same seed draws the same mutants")] = 1,
+    worker_url: Annotated[
+        str | None, typer.Option("--worker", metavar="URL", help="also fuzz a live worker behind this broker")
+    ] = None,
+    worker_id: Annotated[str, typer.Option(help="id of that worker")] = "w-1",
+    site: Annotated[str, typer.Option(help="site of that worker")] = "demo",
     as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
 ) -> None:
     """Break messages and documents, and see that each is refused with a reason.
 
     Example: python -m bench.fuzz --mutants 20000 --json
     """
+    log.configure("fuzz", level="warning")
     report = run(mutants, seed=seed)
+    live = None
+    if worker_url is not None:
+        ping = next(message for message in good_messages() if isinstance(message, Ping))
+        try:
+            live = fuzz_worker(
+                worker_url, messages(mutants, seed=seed), site=site, worker=worker_id, ping=ping
+            )
+        except ConnectionError as error:
+            print(error, file=sys.stderr)
+            raise typer.Exit(3) from error
+    passed = report.passed and (live is None or live.passed)
     if as_json:
-        print(json.dumps(report.as_dict(), indent=2))
+        worker = None if live is None else {**asdict(live), "passed": live.passed}
+        print(json.dumps({**report.as_dict(), "worker": worker, "passed": passed}, indent=2))
     else:
-        print(
-            f"{report.mutants} mutants: {report.accepted} accepted, {report.refused} refused, {len(report.crashes)} crashes"
-        )
-        for reason, times in report.reasons.most_common():
-            print(f"  {reason:22}{times:7}")
-    if not report.passed:
-        print(
-            f"fuzz failed: crashes {report.crashes[:3]}, over the time bound {report.over_bound}, reasons never seen {report.reasons_missing}; rerun with --seed {seed}",
-            file=sys.stderr,
-        )
+        print_report(report, live)
+    if not passed:
+        print(f"fuzz failed; see the report, and rerun with --seed {seed}", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def print_report(report: Report, live: WorkerReport | None) -> None:
+    """The report for people."""
+    print(
+        f"{report.mutants} mutants: {report.accepted} accepted, {report.refused} refused, {len(report.crashes)} crashes"
+    )
+    for reason, times in report.reasons.most_common():
+        print(f"  {reason:22}{times:7}")
+    for finding in (*report.crashes[:3], *(f"never seen: {reason}" for reason in report.reasons_missing)):
+        print(f"  FINDING {finding}")
+    if live is not None:
+        print(
+            f"worker: {live.sent} sent, {live.refusals} of {live.expected_refusals} refused, "
+            f"{live.other_replies} answered, alive {live.alive}"
+        )
 
 
 if __name__ == "__main__":
