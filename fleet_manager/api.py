@@ -229,7 +229,8 @@ def _fleet_problem(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _body_problem(_request: Request, error: Exception) -> JSONResponse:
-    return _problem(413, "too large", str(error), "send less, or start the manager with a larger limit")
+    assert isinstance(error, BodyTooLargeError)
+    return _problem(413, "too large", error.detail, "send less, or start the manager with a larger limit")
 
 
 def _validation_problem(_request: Request, error: Exception) -> JSONResponse:

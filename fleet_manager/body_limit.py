@@ -1,14 +1,17 @@
 """ASGI shell that ends a request whose body is larger than stated, whether or not it says so itself."""
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class BodyTooLargeError(Exception):
-    """The body grew above the limit while it was read."""
+class BodyTooLargeError(HTTPException):
+    """The body grew above the limit while it was read.
+
+    An HTTP exception, because the framework turns every other one that comes out of a body into a 400.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"the body is above {limit_bytes} bytes")
-        self.limit_bytes = limit_bytes
+        super().__init__(413, f"the body is above {limit_bytes} bytes")
 
 
 class BodyLimit:

@@ -170,6 +170,11 @@ def _say_group(shown: dict[str, object], *, as_json: bool) -> None:
     say_json(shown) if as_json else typer.echo(f"{shown['name']}: {', '.join(members) or 'no members'}")
 
 
+@manager.callback()
+def the_office() -> None:
+    """Run the fleet manager. Example: headway manager run."""  # a callback keeps `run` a word of its own
+
+
 @manager.command("run")
 def run_manager(
     *,

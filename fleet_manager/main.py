@@ -156,16 +156,18 @@ def _check(config: ManagerConfig) -> None:
 
 def _listen(config: ManagerConfig) -> socket.socket:
     host, port = _split(config.listen)
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, proto)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        raise UnreachableError(
-            f"cannot listen on {config.listen}: {error}", fix="choose another: --listen 127.0.0.1:0"
-        ) from error
+    with contextlib.ExitStack() as undo:
+        try:
+            family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            listener = undo.enter_context(socket.socket(family, kind, proto))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(128)
+        except OSError as error:
+            raise UnreachableError(
+                f"cannot listen on {config.listen}: {error}", fix="choose another: --listen 127.0.0.1:0"
+            ) from error
+        undo.pop_all()
     return listener
 
 
