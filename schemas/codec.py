@@ -16,7 +16,7 @@ _MISFITS = (TypeError, ValueError, AttributeError)
 
 
 class Encoder:
-    """Encodes messages. One per sending thread: what it keeps between messages is not locked."""
+    """Encodes messages. Not thread-safe by contract, so that it may keep buffers: one per sending thread."""
 
     __slots__ = ()
 

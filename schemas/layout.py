@@ -12,7 +12,7 @@ from schemas.messages import DType, Encoding, Mode, RefusalReason, Task
 
 FLOAT_MAX = 3.4028234663852886e38  # of float32; a bound that neither infinity nor NaN passes
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
-MAX_DEPTH = 3  # tables in tables, counted from the root; the layouts below are no deeper
+MAX_DEPTH = 3  # tables in tables, counted from the root: what bounds the walk; a test holds the layouts to it
 
 # word in the .fbs file -> struct format (little endian) and bytes
 SCALARS: dict[str, tuple[str, int]] = {

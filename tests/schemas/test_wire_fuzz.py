@@ -38,6 +38,6 @@ def test_a_crash_is_a_finding_and_not_an_end():
 def test_the_command_prints_its_report_as_json():
     app = fuzz.typer.Typer()
     app.command()(fuzz.main)
-    done = CliRunner().invoke(app, ["--mutants", "3000", "--json"])
+    done = CliRunner().invoke(app, ["--mutants", "2000", "--json"])
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["crashes"] == []

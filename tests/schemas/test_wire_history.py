@@ -1,13 +1,19 @@
 """The .fbs files, the code generated from them, the layouts, and the frozen history agree."""
 
+import base64
+import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from bench.good import good_messages
 from schemas import layout, messages
+from schemas.codec import decode
 from schemas.generate import GENERATED, ROOM, GenerateError, find_flatc, generate
 from tests.conftest import missing
+from tests.schemas import strategies
 from tests.schemas.field_list import breaks, read_field_list
 
 HISTORY = sorted((ROOM / "history").iterdir(), key=lambda path: int(path.name))
@@ -129,3 +135,11 @@ def test_tables_nest_no_deeper_than_the_walk_may_go():
         return 1 + max((depth(item) for item in inner if item in layout.LAYOUTS), default=0)
 
     assert max(depth(root) for root, _ in layout.ROOTS.values()) <= layout.MAX_DEPTH
+
+
+@pytest.mark.parametrize("history", HISTORY, ids=lambda path: path.name)
+def test_messages_written_by_every_version_in_history_still_read_the_same(history):
+    """Bytes kept from back then: writer and reader cannot drift together."""
+    kept = json.loads((Path(__file__).parent / f"messages_{history.name}.json").read_text())
+    for message, text in zip(good_messages(), kept, strict=True):
+        assert strategies.plain(decode(base64.b64decode(text))) == strategies.plain(message)
