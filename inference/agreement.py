@@ -1,8 +1,8 @@
 """Pure core: how far a quantised model's outputs are from its float original's, and whether that is enough.
 
 Every output must be covered by a rule. Refused with the reason: values that are not numbers, a score head
-that died (never crosses its threshold where the float model does), outputs that collapsed (hardly vary where
-the float model's do), flipped decisions, and differences above the rule's tolerances.
+that died (never crosses its threshold where the float model does), outputs that collapsed (hardly vary, or
+stick at the ends of their range, where the float model's do not), flipped decisions, and differences above the rule's tolerances.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ Record = dict[str, float | int | str | bool | None]
 Floats = NDArray[np.float32]
 
 COLLAPSED_SPREAD_SHARE = 0.2
+CLIPPED_SHARE = 0.05
+CLIPPED_BEYOND = 0.25
 LIVE_SPREAD = 1e-6
 
 
@@ -100,9 +102,9 @@ def _compare_one(
     original: Sequence[Floats], quantised: Sequence[Floats], rule: OutputRule
 ) -> OutputAgreement:
     counted = _counted(original, rule)
-    ours, theirs = _view(original[rule.output][counted], rule), _view(quantised[rule.output][counted], rule)
-    if not len(ours):
+    if not counted.any():
         return _refused(rule, 0, f"{rule.name}: no held-back sample to judge it by, add some")
+    ours, theirs = _view(original[rule.output][counted], rule), _view(quantised[rule.output][counted], rule)
     if not np.isfinite(theirs).all():
         return _refused(
             rule, len(ours), f"{rule.name}: the quantised model answers values that are not numbers"
@@ -166,10 +168,10 @@ def _flips(ours: Floats, theirs: Floats, rule: OutputRule) -> tuple[int, int]:
 def _dead(ours: Floats, theirs: Floats, rule: OutputRule) -> list[str]:
     if rule.kind != "score":
         return []
-    above, below = ours > rule.threshold, ours <= rule.threshold
+    above, below = ours > rule.threshold, ours < rule.threshold - rule.borderline
     if above.any() and not (theirs > rule.threshold).any():
         return [f"{rule.name}: dead score head, never above {rule.threshold} where the float model is"]
-    if below.any() and not (theirs <= rule.threshold).any():
+    if below.any() and not (theirs < rule.threshold).any():
         return [f"{rule.name}: dead score head, never below {rule.threshold} where the float model is"]
     return []
 
@@ -180,9 +182,20 @@ def _collapsed(ours: Floats, theirs: Floats, rule: OutputRule) -> list[str]:
     float_spread = ours.reshape(-1, ours.shape[2]).std(axis=0)
     spread = theirs.reshape(-1, theirs.shape[2]).std(axis=0)
     dead = (float_spread > LIVE_SPREAD) & (spread < COLLAPSED_SPREAD_SHARE * float_spread)
-    if not dead.any():
-        return []
-    return [f"{rule.name}: collapsed, {int(dead.sum())} of {dead.size} columns hardly vary any more"]
+    if dead.any():
+        return [f"{rule.name}: collapsed, {int(dead.sum())} of {dead.size} columns hardly vary any more"]
+    share = _clipped_share(ours, theirs)
+    if share > CLIPPED_SHARE:
+        return [f"{rule.name}: collapsed, {share:.0%} of the values are stuck at an end of the int8 range"]
+    return []
+
+
+def _clipped_share(ours: Floats, theirs: Floats) -> float:
+    """Share of values at the candidate's own extremes while the float model goes well beyond them."""
+    beyond = CLIPPED_BEYOND * max(float(ours.std()), LIVE_SPREAD)
+    low, high = theirs.min(), theirs.max()
+    clipped = ((theirs == low) & (ours < low - beyond)) | ((theirs == high) & (ours > high + beyond))
+    return float(clipped.mean())
 
 
 def _refused(rule: OutputRule, samples: int, reason: str) -> OutputAgreement:

@@ -174,7 +174,7 @@ def list_packages(root: Path, /) -> list[Package]:
 
 
 def _manifest(draft: Path, model_name: str, *, golden: Golden, facts: PackageFacts) -> ModelManifest:
-    model = _model_file(draft / model_name, role="model")
+    model = describe_file(draft / model_name, role="model")
     try:
         return ModelManifest(
             name=facts.name,
@@ -183,7 +183,7 @@ def _manifest(draft: Path, model_name: str, *, golden: Golden, facts: PackageFac
             runtimes=facts.runtimes,
             quantisation=facts.quantisation,
             model_digest=model.sha256,
-            files=(model, _model_file(draft / GOLDEN_NAME, role="golden")),
+            files=(model, describe_file(draft / GOLDEN_NAME, role="golden")),
             golden=tuple(
                 GoldenOutput(name=name, tolerance=tolerance)
                 for name, tolerance in zip(golden.output_names, facts.tolerances, strict=True)
@@ -198,7 +198,8 @@ def _manifest(draft: Path, model_name: str, *, golden: Golden, facts: PackageFac
         raise ModelPackageError(msg) from error
 
 
-def _model_file(path: Path, *, role: Literal["model", "golden"]) -> ModelFile:
+def describe_file(path: Path, *, role: Literal["model", "golden"]) -> ModelFile:
+    """Give the manifest's entry for a file: its name, size and the hashes of the whole and of every chunk."""
     content = path.read_bytes()
     return ModelFile(
         role=role,

@@ -63,6 +63,11 @@ class Int8Writer:
             weight_num_bits=8,
             algorithm_key=_MIN_MAX,
         )
+        if 0 in keep_float:
+            # Else the input is made int8 and back, clipped to the brightest calibration photo.
+            recipe.add_quantization_config(
+                regex=".*", operation_name=qtyping.TFLOperationName.INPUT, algorithm_key=_KEEP_FLOAT
+            )
         for index in keep_float:
             # An operator is found by its first output's name; the quantiser ends each name with a semicolon.
             recipe.add_quantization_config(

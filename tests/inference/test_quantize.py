@@ -1,0 +1,216 @@
+"""Quantisation of the real hand model on real photos: what it must reach, what it must refuse."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.answers import answers
+from inference.errors import QuantiseRefusedError
+from inference.graph import parse_graph, read_graph
+from inference.graph_write import operator_counts
+from inference.making import quantisation_of
+from inference.photo_samples import PhotoSamples, canaries, split_photos
+from inference.quantize import FloatEnds, QuantiseConfig, int8_operators, quantise, structural_reasons
+from inference.quantize_tasks import photo_digest, quantise_task, sample_photos
+from inference.runtimes.registry import open_runtime
+from inference.speed import SpeedReport, measure_gain
+
+HANDS = quantise_task("hands")
+# Speed on a shared test machine is no property of the model: the gate's own arithmetic is tested apart.
+CONFIG = QuantiseConfig(ends=FloatEnds(stem=5, tail=9), min_gain=0.0, min_gain_without=0.0, speed_turns=3)
+
+
+@pytest.fixture(scope="module")
+def model(models_dir) -> Path:
+    return models_dir / "hand_landmark_full.tflite"
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    return open_runtime("litert")
+
+
+@pytest.fixture(scope="module")
+def photos(shared_data, models_dir, model, runtime) -> list[PhotoSamples]:
+    """Inputs of eight real photos, one of them without hands."""
+    names = sorted((shared_data / "hands").iterdir())[:12:2] + sorted((shared_data / "hands").iterdir())[-2:]
+    images = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in names]
+    helpers = {"palm": runtime.load(models_dir / "palm_detection_full.tflite")}
+    return sample_photos(images, HANDS, model=runtime.load(model), helpers=helpers, seed=0)
+
+
+@pytest.fixture(scope="module")
+def quantised(model, photos, runtime):
+    return quantise(model, photos=photos, rules=HANDS.rules, runtime=runtime, config=CONFIG)
+
+
+def test_int8_agrees_with_float_on_photos_never_seen(quantised):
+    rows = {row.name: row for row in quantised.agreement}
+    assert rows["landmarks"].median <= 0.015
+    assert rows["landmarks"].p90 <= 0.035
+    assert set(rows) == {"landmarks", "landmark_depth", "presence", "handedness", "world_landmarks"}
+    assert all(row.flips == 0 for row in rows.values())
+
+
+def test_calibration_and_held_back_photos_share_none(quantised):
+    calibration = {photo.digest for photo in quantised.split.calibration}
+    held_back = {photo.digest for photo in quantised.split.held_back}
+    assert calibration
+    assert held_back
+    assert not calibration & held_back
+
+
+def test_most_operators_work_on_int8_and_the_file_shrinks(quantised, model):
+    graph = parse_graph(quantised.content)
+    assert int8_operators(graph) == (quantised.int8_operators, quantised.operators)
+    assert quantised.int8_operators / quantised.operators > 0.7
+    assert len(quantised.content) < model.stat().st_size
+    assert "FULLY_CONNECTED" in operator_counts(graph)
+
+
+def test_the_edges_keep_their_names_shapes_and_dtypes(quantised, model, runtime, tmp_path):
+    path = tmp_path / "int8.tflite"
+    path.write_bytes(quantised.content)
+    original, made = runtime.load(model), runtime.load(path)
+    assert original.inputs() == made.inputs()
+    assert original.outputs() == made.outputs()
+    assert quantisation_of(path) == "mixed"
+    assert quantisation_of(model) == "float16"
+
+
+def test_the_same_photos_and_seed_give_the_same_bytes(quantised, model, photos, runtime):
+    shuffled = [photos[index] for index in np.random.default_rng(4).permutation(len(photos))]
+    again = quantise(model, photos=shuffled, rules=HANDS.rules, runtime=runtime, config=CONFIG)
+    assert again.content == quantised.content
+
+
+def test_plain_int8_is_refused_for_its_dead_presence_head(model, photos, runtime):
+    plain = replace(CONFIG, ends=FloatEnds(stem=0, tail=0))
+    with pytest.raises(QuantiseRefusedError) as refusal:
+        quantise(model, photos=photos, rules=HANDS.rules, runtime=runtime, config=plain)
+    reasons = "\n".join(refusal.value.reasons)
+    assert "presence: dead score head, never below 0.5" in reasons
+    assert "world_landmarks" in reasons
+
+
+def test_everything_float_is_refused_because_nothing_is_int8(model, photos, runtime):
+    nothing = replace(CONFIG, ends=FloatEnds(stem=1000, tail=0))
+    with pytest.raises(QuantiseRefusedError, match="no operator works on int8"):
+        quantise(model, photos=photos, rules=HANDS.rules, runtime=runtime, config=nothing)
+
+
+def test_the_search_finds_ends_that_pass_and_keep_the_scores_float(models_dir, photos, runtime):
+    lite = models_dir / "hand_landmark_lite.tflite"
+    steps: list[str] = []
+    config = replace(CONFIG, ends=None, max_stem=2, max_calibration_inputs=16, max_search_inputs=16)
+    result = quantise(
+        lite, photos=photos, rules=HANDS.rules, runtime=runtime, config=config, tell=steps.append
+    )
+    assert result.ends.tail >= 4
+    assert all(not row.reasons for row in result.agreement)
+    assert steps[0].startswith("calibrating")
+    assert steps[-1].startswith("judging")
+
+
+def test_a_model_that_is_int8_already_is_refused(shared_data, photos, runtime):
+    path = shared_data / "models" / "mlperf_tiny" / "vww_96_int8.tflite"
+    with pytest.raises(QuantiseRefusedError, match="quantised already"):
+        quantise(path, photos=photos, rules=HANDS.rules, runtime=runtime, config=CONFIG)
+
+
+def test_too_few_distinct_photos_are_refused(model, photos, runtime):
+    with pytest.raises(QuantiseRefusedError, match="at least 3"):
+        quantise(model, photos=[photos[0]] * 9, rules=HANDS.rules, runtime=runtime, config=CONFIG)
+
+
+def _photo(digest: str, *, found: int = 1, empty: int = 0) -> PhotoSamples:
+    blank = np.zeros((1, 2, 2, 3), np.float32)
+    return PhotoSamples(digest=digest, found=(blank,) * found, empty=(blank,) * empty)
+
+
+def test_the_split_holds_back_photos_that_show_nothing():
+    photos = [*(_photo(f"{n}") for n in range(5)), _photo("empty", found=0, empty=2)]
+    split = split_photos(photos, held_back_share=0.4, rng=np.random.default_rng(0))
+    assert (len(split.calibration), len(split.held_back)) == (3, 3)
+    assert "empty" in {photo.digest for photo in split.held_back}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_neither_side_of_the_split_is_ever_empty(share):
+    split = split_photos(
+        [_photo(f"{n}") for n in range(3)], held_back_share=share, rng=np.random.default_rng(0)
+    )
+    assert split.calibration
+    assert split.held_back
+
+
+def test_canaries_come_from_several_photos_and_one_shows_nothing():
+    photos = [_photo("a", found=5), _photo("b", empty=1)]
+    assert len(canaries(photos)) == 4
+
+
+def test_a_photo_is_known_by_its_pixels():
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    assert photo_digest(image) == photo_digest(image.copy())
+    assert photo_digest(image) != photo_digest(image.reshape(2, 8, 3))
+
+
+def _speed(gain: float, *, dot_product: bool = True) -> SpeedReport:
+    return SpeedReport(
+        gain=gain, base_ms=10.0, candidate_ms=10.0 / gain, turns=3, int8_dot_product=dot_product
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"in_int8": 0}, "nothing was quantised"),
+        ({"new_bytes": 1000}, "did not shrink"),
+        ({"speed": _speed(0.95)}, "no speed gain"),
+        ({"speed": _speed(0.7, dot_product=False)}, "no speed gain"),
+    ],
+)
+def test_a_result_that_is_not_worth_shipping_is_refused(facts: Mapping, reason):
+    good = {"in_int8": 5, "new_bytes": 500, "old_bytes": 1000, "speed": _speed(1.5)}
+    assert structural_reasons(**good, config=QuantiseConfig()) == []
+    reasons = structural_reasons(**{**good, **facts}, config=QuantiseConfig())
+    assert len(reasons) == 1
+    assert reason in reasons[0]
+
+
+def test_without_a_dot_product_instruction_equal_speed_is_no_reason():
+    speed = _speed(0.95, dot_product=False)
+    facts = {"in_int8": 5, "new_bytes": 500, "old_bytes": 1000, "speed": speed}
+    assert structural_reasons(**facts, config=QuantiseConfig()) == []
+
+
+def test_speed_is_measured_against_the_float_model(models_dir, model, runtime):
+    lite, full = runtime.load(models_dir / "hand_landmark_lite.tflite"), runtime.load(model)
+    crop = np.zeros((1, 224, 224, 3), np.float32)
+    report = measure_gain(full, lite, base_input=[crop], candidate_input=[crop], turns=9)
+    assert report.gain > 1.1
+    assert report.turns == 9
+
+
+def test_sampled_inputs_are_what_the_model_takes(photos, model, runtime):
+    spec = runtime.load(model).inputs()[0]
+    arrays = [array for photo in photos for array in photo.inputs]
+    assert {array.shape for array in arrays} == {spec.shape}
+    assert all(array.min() >= 0 and array.max() <= 1 for array in arrays)
+
+
+def test_answers_are_float32_whatever_the_edges(shared_data, runtime):
+    model = runtime.load(shared_data / "models" / "mlperf_tiny" / "vww_96_int8.tflite")
+    sample = np.random.default_rng(0).random(model.inputs()[0].shape, np.float32)
+    (scores,) = answers(model, [sample, sample])
+    assert scores.dtype == np.float32
+    assert scores.shape == (2, 2)
+    assert np.allclose(scores.sum(axis=1), 1, atol=0.02)
+
+
+def test_the_original_is_left_as_it_was(quantised, model):
+    assert operator_counts(read_graph(model))["DEQUANTIZE"] == 102
