@@ -19,6 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from broker.byte_stream import ByteStream
 from broker.dial import discard_on_close
 from broker.reactor import Reactor
 from broker.road import Delivery, Message, Will
@@ -47,8 +48,8 @@ class ConnectionEvents:
 class _Paho(mqtt.Client):
     """A paho client over a socket that somebody else connected."""
 
-    def __init__(self, sock: socket.socket, config: SessionConfig) -> None:
-        self.given = sock
+    def __init__(self, stream: ByteStream, config: SessionConfig) -> None:
+        self.given = stream
         self.is_v5 = config.protocol == 5
         super().__init__(
             CallbackAPIVersion.VERSION2,
@@ -63,8 +64,12 @@ class _Paho(mqtt.Client):
         # Without one, paho writes from inside publish(), where it may hold its callback lock.
         self.on_socket_register_write = lambda *_: None
 
-    def _create_socket(self) -> socket.socket:
+    def _create_socket(self) -> Any:
         return self.given
+
+    def _packet_queue(self, command: int, packet: Any, *rest: Any) -> Any:
+        # paho slices off what is left for every partial send: a view makes that free.
+        return super()._packet_queue(command, memoryview(packet), *rest)  # type: ignore[arg-type]
 
     def open(self, config: SessionConfig) -> None:
         """Queue the CONNECT."""
@@ -92,18 +97,18 @@ class Connection:
         self._reactor = reactor
         self._events = events
         self._sock = sock
+        self._stream = ByteStream(sock)
         self._ended = False
         self._writing = True
         self._reason = "the broker closed the connection"
         self._asked: dict[int, list[str]] = {}
-        self._client = client = _Paho(sock, config)
+        self._client = client = _Paho(self._stream, config)
         if will is not None:
             client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        client.on_publish = self._on_publish
         client.on_socket_close = lambda _client, _userdata, _sock: self._reactor.unwatch(self._sock)
         reactor.watch(sock, self._on_socket, write=True)
         client.open(config)
@@ -185,10 +190,20 @@ class Connection:
             self._client.loop_write()
         if readable and self._client.socket() is not None:
             self._events.heard()
-            self._client.loop_read()
+            self._read()
         if self.connected:
             self._events.progressed()
         self.settle()
+
+    def _read(self) -> None:
+        # Set only here, where acknowledgements come in: paho would also call it for every
+        # QoS 0 publication that it writes, and build a reason and properties each time.
+        self._client.on_publish = self._on_publish
+        self._client.loop_read()
+        # The kernel does not wake us for what the stream has read ahead.
+        while self._stream.pending and self._client.socket() is not None:
+            self._client.loop_read()
+        self._client.on_publish = None
 
     def _on_connect(
         self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any

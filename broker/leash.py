@@ -40,6 +40,7 @@ def _parent_gone(parent: int) -> bool:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
+    # Mosquitto forgets a SIGTERM that comes just before its main loop begins.
     child.terminate()
     try:
         child.wait(_TERM_S)
@@ -58,12 +59,13 @@ def main(command: list[str]) -> int:
         stdin=subprocess.DEVNULL,
         preexec_fn=_die_with_us(),  # noqa: PLW1509
     )
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    asked_to_end: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: asked_to_end.append(number))
     with contextlib.suppress(BrokenPipeError):  # the parent is gone already; the loop sees that
         sys.stdout.write(f"{child.pid}\n")
         sys.stdout.flush()
     while child.poll() is None:
-        if _parent_gone(parent):
+        if _parent_gone(parent) or asked_to_end:
             _end(child)
     status = child.returncode
     return status if status >= 0 else 128 - status

@@ -188,4 +188,4 @@ def test_sigterm_to_the_leash_ends_the_broker(mosquitto):
     child = psutil.Process(mosquitto.pid)
     mosquitto._stopping.set()
     os.kill(mosquitto._leash.pid, signal.SIGTERM)
-    wait_for(lambda: not child.is_running(), within_s=2)
+    wait_for(lambda: not child.is_running(), what="the broker to be gone")
