@@ -67,8 +67,12 @@ def split_photos(
 
 
 def canaries(photos: Sequence[PhotoSamples], /) -> list[Array]:
-    """Inputs to keep as golden vectors: the first of three photos that show something, and an empty one."""
+    """Inputs to keep as golden vectors: of as many photos as possible, three that show something, and an empty one.
+
+    Where too few show something, more empty ones take their place.
+    """
     showing = [photo.found[0] for photo in photos if photo.found]
-    nothing = [photo.empty[0] for photo in photos if photo.empty]
     more = [array for photo in photos for array in photo.found[1:]]
-    return [*(showing + more)[:CANARIES], *nothing[:1]]
+    nothing = [array for photo in photos for array in photo.empty]
+    chosen = (showing + more)[:CANARIES]
+    return [*chosen, *nothing[: max(1, CANARIES - len(chosen))]]
