@@ -2,7 +2,7 @@
 
 Mutants of frames, results and all other messages go through ``decode`` and ``check_sender``, mutants of
 documents through ``parse_document``. Each must end as a message or as a reason: anything else is a crash.
-With ``--worker URL`` the mutants also go to a live worker, which must refuse every broken one and survive.
+With ``--live`` (or ``--worker URL``) the mutants also go to a live worker, which must refuse every broken one and survive.
 Exits 1 on a crash, on a mutant over its time bound, or when a reason never occurred.
 """
 
@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Annotated
@@ -19,7 +20,9 @@ import typer
 
 from bench.fuzz_worker import WorkerReport, fuzz_worker
 from bench.good import WrittenKind, good_documents, good_messages
+from bench.live_worker import LiveProcess, null_worker
 from bench.mutants import Mutant, Mutator
+from broker.errors import MosquittoMissing
 from observability import log
 from schemas.codec import Encoder, decode
 from schemas.documents import parse_document
@@ -138,8 +141,11 @@ def run(count: int, *, seed: int, judge: Judge = codec_judge) -> Report:
 def main(
     mutants: Annotated[int, typer.Option(min=1, help="how many mutants of messages")] = 20_000,
     seed: Annotated[int, typer.Option(help="the same seed draws the same mutants")] = 1,
+    live: Annotated[
+        bool, typer.Option("--live", help="also fuzz a worker process of our own behind a real broker")
+    ] = False,
     worker_url: Annotated[
-        str | None, typer.Option("--worker", metavar="URL", help="also fuzz a live worker behind this broker")
+        str | None, typer.Option("--worker", metavar="URL", help="also fuzz a worker behind this broker")
     ] = None,
     worker_id: Annotated[str, typer.Option(help="id of that worker")] = "w-1",
     site: Annotated[str, typer.Option(help="site of that worker")] = "demo",
@@ -151,28 +157,34 @@ def main(
     """
     log.configure("fuzz", level="warning")
     report = run(mutants, seed=seed)
-    live = None
-    if worker_url is not None:
-        ping = next(message for message in good_messages() if isinstance(message, Ping))
-        try:
-            live = fuzz_worker(
-                worker_url, messages(mutants, seed=seed), site=site, worker=worker_id, ping=ping
-            )
-        except ConnectionError as error:
-            print(error, file=sys.stderr)
-            raise typer.Exit(3) from error
-    passed = report.passed and (live is None or live.passed)
+    try:
+        worker = worker_report(mutants, seed=seed, live=live, url=worker_url, worker=worker_id, site=site)
+    except (ConnectionError, MosquittoMissing) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(3) from error
+    passed = report.passed and (worker is None or worker.passed)
     if as_json:
-        worker = None if live is None else {**asdict(live), "passed": live.passed}
-        print(json.dumps({**report.as_dict(), "worker": worker, "passed": passed}, indent=2))
+        told = None if worker is None else {**asdict(worker), "passed": worker.passed}
+        print(json.dumps({**report.as_dict(), "worker": told, "passed": passed}, indent=2))
     else:
-        print_report(report, live)
+        print_report(report, worker)
     if not passed:
         print(f"fuzz failed; see the report, and rerun with --seed {seed}", file=sys.stderr)
         raise typer.Exit(1)
 
 
-def print_report(report: Report, live: WorkerReport | None) -> None:
+def worker_report(
+    mutants: int, *, seed: int, live: bool, url: str | None, worker: str, site: str
+) -> WorkerReport | None:
+    """What a live worker made of the mutants; None where none was asked for."""
+    if not live and url is None:
+        return None
+    ping = next(message for message in good_messages() if isinstance(message, Ping))
+    with null_worker(site=site, worker=worker) if url is None else nullcontext(LiveProcess(url)) as process:
+        return fuzz_worker(process.url, messages(mutants, seed=seed), site=site, worker=worker, ping=ping)
+
+
+def print_report(report: Report, worker: WorkerReport | None) -> None:
     """The report for people."""
     print(
         f"{report.mutants} mutants: {report.accepted} accepted, {report.refused} refused, {len(report.crashes)} crashes"
@@ -181,10 +193,10 @@ def print_report(report: Report, live: WorkerReport | None) -> None:
         print(f"  {reason:22}{times:7}")
     for finding in (*report.crashes[:3], *(f"never seen: {reason}" for reason in report.reasons_missing)):
         print(f"  FINDING {finding}")
-    if live is not None:
+    if worker is not None:
         print(
-            f"worker: {live.sent} sent, {live.refusals} of {live.expected_refusals} refused, "
-            f"{live.other_replies} answered, alive {live.alive}"
+            f"worker: {worker.sent} sent, {worker.refusals} of {worker.expected_refusals} broken ones refused, "
+            f"{worker.other_replies} others answered, alive {worker.alive}"
         )
 
 

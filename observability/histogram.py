@@ -5,6 +5,7 @@ nodes add up bucket by bucket, and memory does not depend on how much was record
 """
 
 import math
+from itertools import accumulate
 
 from observability.errors import MetricsError
 
@@ -57,13 +58,9 @@ class Histogram:
         if not self.total:
             return None
         rank = max(1, math.ceil(fraction * self.total))
-        seen = 0
-        for bucket, count in enumerate(self.counts):
-            seen += count
-            if seen >= rank:
-                middle = upper_us(bucket) / math.sqrt(RATIO) if bucket else LEAST_US
-                return min(middle, self.largest_us)
-        return self.largest_us
+        bucket = next(at for at, seen in enumerate(accumulate(self.counts)) if seen >= rank)
+        middle = upper_us(bucket) / math.sqrt(RATIO) if bucket else LEAST_US
+        return min(middle, self.largest_us)
 
     def merge(self, other: "Histogram") -> None:
         """Add what another histogram counted."""

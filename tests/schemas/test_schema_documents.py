@@ -201,3 +201,9 @@ def test_a_report_starts_idle_and_a_target_names_one():
     assert parse_document(Reported, good("Reported")).state is UpdateState.IDLE
     with pytest.raises(ValueError, match="exactly one"):
         Target()
+
+
+def test_a_manifest_finds_its_files_by_role():
+    manifest = parse_document(ModelManifest, good("ModelManifest"))
+    assert manifest.file("model").name == "model.tflite"
+    assert manifest.file("golden") is None

@@ -1,8 +1,6 @@
 """Mutants against a worker process behind a real Mosquitto."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import structlog
@@ -10,34 +8,17 @@ import typer
 from typer.testing import CliRunner
 
 from bench import fuzz
+from bench.fuzz_worker import fuzz_worker
+from bench.good import good_messages
+from bench.live_worker import null_worker
 from broker.mosquitto import EmbeddedMosquitto
+from schemas.messages import Ping
 
 
 @pytest.fixture
 def broker_url(mosquitto_binary, tmp_path):
     with EmbeddedMosquitto(mosquitto_binary, tmp_path / "mosquitto") as broker:
         yield broker.url
-
-
-@pytest.fixture
-def null_worker(broker_url, tmp_path):
-    command = [sys.executable, "-c", "from cloud_worker.cli import worker; worker()", "run", "--json"]
-    command += [
-        "--id",
-        "w-1",
-        "--site",
-        "lab",
-        "--broker",
-        broker_url,
-        "--state",
-        str(tmp_path),
-        "--runtime",
-        "null",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert json.loads(process.stdout.readline())["event"] == "ready"
-        yield process
-        process.terminate()
 
 
 @pytest.fixture(autouse=True)
@@ -52,14 +33,26 @@ def invoke(*arguments):
     return CliRunner().invoke(app, [*arguments, "--json"])
 
 
-def test_a_live_worker_refuses_every_broken_mutant_and_survives(null_worker, broker_url):
-    done = invoke("--mutants", "2000", "--worker", broker_url, "--site", "lab")
+def test_a_live_worker_refuses_every_broken_mutant_and_survives(mosquitto_binary):
+    assert mosquitto_binary
+    done = invoke("--mutants", "2000", "--live")
     assert done.exit_code == 0, done.output
     worker = json.loads(done.stdout)["worker"]
     assert worker["sent"] == 2000
     assert worker["refusals"] == worker["expected_refusals"] > 1000
     assert worker["alive"]
-    assert null_worker.poll() is None
+
+
+def test_the_worker_accounts_for_every_mutant_it_received(mosquitto_binary):
+    assert mosquitto_binary
+    ping = next(message for message in good_messages() if isinstance(message, Ping))
+    with null_worker(site="lab", worker="w-1") as live:
+        report = fuzz_worker(live.url, fuzz.messages(500, seed=2), site="lab", worker="w-1", ping=ping)
+    ended = live.ended
+    assert ended["received"] == report.sent + 1
+    assert ended["refused"]["malformed"] == report.refusals == sum(ended["malformed"].values())
+    accounted = ended["repeats"] + ended["pings"] + ended["answered"] + sum(ended["refused"].values())
+    assert accounted == ended["received"]
 
 
 def test_a_worker_that_is_not_there_is_a_finding(broker_url, monkeypatch):

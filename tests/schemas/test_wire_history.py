@@ -11,7 +11,7 @@ import pytest
 from bench.good import good_messages
 from schemas import layout, messages
 from schemas.codec import decode
-from schemas.generate import GENERATED, ROOM, GenerateError, find_flatc, generate
+from schemas.generate import GENERATED, ROOM, GenerateError, find_flatc, generate, main
 from tests.conftest import missing
 from tests.schemas import strategies
 from tests.schemas.field_list import breaks, read_field_list
@@ -57,6 +57,29 @@ def test_generating_with_a_broken_schema_says_what_flatc_said(flatc, tmp_path, m
     monkeypatch.setattr("schemas.generate.schema_files", lambda: [broken])
     with pytest.raises(GenerateError, match=r"broken\.fbs"):
         generate(tmp_path, flatc=flatc)
+
+
+def test_the_command_replaces_all_generated_code_and_drops_what_is_stale(flatc, tmp_path, monkeypatch):
+    assert flatc
+    monkeypatch.setattr("schemas.generate.GENERATED", tmp_path / "generated")
+    (tmp_path / "generated").mkdir()
+    (tmp_path / "generated" / "Stale.py").write_text("old")
+    assert main() == 0
+    assert {path.name for path in (tmp_path / "generated").iterdir()} == {
+        path.name for path in GENERATED.glob("*.py")
+    }
+
+
+@pytest.mark.parametrize("said", ["", "flatc version 24.3.25"])
+def test_no_flatc_and_another_flatc_are_refused_with_the_version_to_install(
+    tmp_path, monkeypatch, capsys, said
+):
+    if said:
+        (tmp_path / "flatc").write_text(f"#!/bin/sh\necho {said}\n")
+        (tmp_path / "flatc").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main() == 1
+    assert "2.0.8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("history", HISTORY, ids=lambda path: path.name)
