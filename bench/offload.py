@@ -215,7 +215,7 @@ def tell(report: dict[str, object]) -> None:
 
 
 def main(
-    seconds: Annotated[float, typer.Option(min=4, help="How long to measure; 40 is a quick look.")] = 240.0,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to measure; 40 is a quick look.")] = 240.0,
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("bench/results/offload.json"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

@@ -70,8 +70,8 @@ class Service:
         if not self._control.publish(gone.topic, gone.payload, qos=gone.qos, retain=gone.retain):
             _log.warning("the goodbye was not accepted: this worker stays online until its will is sent")
         finished = self._executor.drain(timeout_s=timeout_s)
+        self._control.close()  # takes its time to flush, in which the last replies leave
         self._data.close()
-        self._control.close()
         return finished
 
     def _resync(self, delivery: Delivery) -> None:
