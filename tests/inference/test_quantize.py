@@ -21,7 +21,13 @@ from inference.speed import SpeedReport, measure_gain
 
 HANDS = quantise_task("hands")
 # Speed on a shared test machine is no property of the model: the gate's own arithmetic is tested apart.
-CONFIG = QuantiseConfig(ends=FloatEnds(stem=5, tail=9), min_gain=0.0, min_gain_without=0.0, speed_turns=3)
+CONFIG = QuantiseConfig(
+    ends=FloatEnds(stem=5, tail=9),
+    min_gain=0.0,
+    min_gain_without=0.0,
+    speed_turns=3,
+    max_calibration_inputs=20,
+)
 
 
 @pytest.fixture(scope="module")
