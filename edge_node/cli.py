@@ -4,19 +4,23 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 a source, broker or folder is unavailable
 130 interrupted.
 """
 
+import itertools
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from broker.errors import RoadError
 from edge_node.errors import EdgeError, SettingsError
 from inference.errors import InferenceError
 from observability import log
-from schemas.documents import SplitConfig
+from schemas.documents import SplitConfig, TelemetryMirror
+from schemas.errors import TopicError
 
 EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 2, 3, 130
 
@@ -103,7 +107,7 @@ def run(
         summary = run_node(settings, on_ready=interrupted.watch)
     except SettingsError as error:
         _fail(error, EXIT_USAGE)
-    except (EdgeError, InferenceError) as error:
+    except (EdgeError, InferenceError, RoadError) as error:
         _fail(error, EXIT_UNAVAILABLE)
     typer.echo(json.dumps(summary) if as_json else _in_words(summary))
     if interrupted.seen is signal.SIGINT:
@@ -132,6 +136,45 @@ def walk(
         _fail(error, EXIT_UNAVAILABLE)
     result = {"file": str(out), "frames": ring.frames, "width": ring.width, "height": ring.height, "fps": fps}
     typer.echo(json.dumps(result) if as_json else f"{ring.frames} frames in {out}")
+
+
+@telemetry.command()
+def tail(
+    *,
+    broker: Annotated[str, typer.Option(help="The broker that carries frames, as mqtt://host:port.")],
+    site: Annotated[str, typer.Option(help="Site to follow.")] = "demo",
+    device: Annotated[str | None, typer.Option("--id", help="One headset only; default: all.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long; default: run on.")] = None,
+    count: Annotated[int | None, typer.Option(help="Stop after so many lines.", min=1)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> None:
+    """Follow what headsets report, one line per headset and second.
+
+    Example: headway telemetry tail --broker mqtt://127.0.0.1:1883 --json
+    """
+    from edge_node.tail import follow_telemetry  # noqa: PLC0415 - the road loads only when followed
+
+    lines = itertools.count(1)
+
+    def show(document: TelemetryMirror) -> bool:
+        typer.echo(document.model_dump_json() if as_json else _telemetry_line(document))
+        return count is None or next(lines) < count
+
+    try:
+        follow_telemetry(broker, site=site, device=device, show=show, clock_s=time.monotonic, seconds=seconds)
+    except (EdgeError, RoadError, TopicError) as error:
+        _fail(error, EXIT_UNAVAILABLE)
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _telemetry_line(document: TelemetryMirror) -> str:
+    latency = document.latency_ms
+    return (
+        f"{document.device:<12} {document.mode:<8} {document.fps:5.1f} fps  p50 {latency['p50']:6.1f} ms"
+        f"  p99 {latency['p99']:6.1f} ms  age {document.age_p99_ms:6.1f} ms  rtt {document.rtt_ms:5.1f} ms"
+        f"  {document.temperature_c:4.1f} C  {document.battery_fraction:4.0%}  {document.model}"
+    )
 
 
 class _Interrupts:

@@ -25,6 +25,14 @@ class Source(Protocol):
     def outages(self) -> int:
         """How often the camera was lost so far."""
 
+    @property
+    def ring_file(self) -> Path:
+        """The file through which its frames are shared."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a frame is gone when newer ones came."""
+
     def capture(self, frame_id: int) -> Captured | None:
         """The newest frame, or None where there is none newer than the last. Never waits."""
 

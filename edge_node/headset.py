@@ -66,7 +66,7 @@ class Headset:
         self._identity = identity
         self._parts = parts
         self._device = DEVICE_CLASSES[settings.device_class]
-        self._events = EventFile(settings.events)
+        self._events = EventFile(settings.event_file)
         self._tally = FrameTally(boot_id=identity.boot_id, now_ns=parts.clock_ns())
         self._refused = ""
         self.agent = Agent(identity, wall_ms=parts.wall_ms, rng=parts.rng)
@@ -241,7 +241,8 @@ class Headset:
             "update", state=attempt.state.value, reason=reason, detail=attempt.detail, deployment=deployment
         )
         if attempt.is_over and attempt.desired is not None:
-            self.agent.event(f"update-{attempt.state.value}", attempt.detail, deployment=deployment)
+            kind = f"update-{attempt.state.value}".replace("_", "-")
+            self.agent.event(kind, attempt.detail, deployment=deployment)
 
     # -- on the loop's thread ------------------------------------------------------------------------
 

@@ -56,8 +56,11 @@ class LiveSource:
         *,
         words: NDArray[np.int64],
         slots: NDArray[np.uint8],
+        ring_file: Path,
         log_file: Path,
     ) -> None:
+        self.ring_file = ring_file
+        self.is_live = True
         self._child = child
         self._log_file = log_file
         self._words = words
@@ -86,7 +89,7 @@ class LiveSource:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        source = cls(child, words=words, slots=slots, log_file=log_file)
+        source = cls(child, words=words, slots=slots, ring_file=ring_file, log_file=log_file)
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while words[Word.COUNT] == 0:
             if child.poll() is not None:

@@ -23,8 +23,9 @@ from broker.session_config import SessionConfig
 from edge_node.agent import Identity
 from edge_node.device_class import DEVICE_CLASSES
 from edge_node.engines import EngineMaker
-from edge_node.frames import SourcePlace
+from edge_node.frames import Source, SourcePlace
 from edge_node.headset import Headset, Parts
+from edge_node.recording import Recording
 from edge_node.settings import NodeSettings
 from edge_node.sources import open_source
 from inference.runtimes.registry import open_runtime
@@ -81,12 +82,22 @@ def run_node(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) -> 
             roads = _open_roads(settings, identity, headset, reactor=reactor)
             headset.open(control=roads.control, data=roads.data, later=reactor.call_later)
             on_ready(headset)
+            recording = _recording(settings, source)
             try:
-                return headset.run()
+                summary = headset.run()
             finally:
                 headset.close()
+        if recording is not None:
+            recording.finish()
+        return summary
     finally:
         source.close()
+
+
+def _recording(settings: NodeSettings, source: Source) -> Recording | None:
+    if settings.record is None or settings.event_file is None:
+        return None
+    return Recording(source, events=settings.event_file, out=settings.record, fps=settings.fps)
 
 
 def _place(settings: NodeSettings) -> SourcePlace:

@@ -23,8 +23,9 @@ Image = NDArray[np.uint8]
 class Ring:
     """Ready frames, mapped read-only."""
 
-    def __init__(self, pixels: NDArray[np.uint8], *, fps: float) -> None:
+    def __init__(self, pixels: NDArray[np.uint8], *, fps: float, path: Path) -> None:
         self._pixels = pixels
+        self.path = path
         self.fps = fps
 
     @property
@@ -117,4 +118,4 @@ def open_ring(path: Path) -> Ring:
     if min(shape) < 1 or size_bytes != HEADER_BYTES + int(np.prod(shape)):
         raise SourceError(f"{path} is cut short: make it again with `headway node walk`")
     pixels = np.memmap(path, dtype=np.uint8, mode="r", offset=HEADER_BYTES, shape=shape)
-    return Ring(pixels, fps=fps)
+    return Ring(pixels, fps=fps, path=path)

@@ -60,6 +60,13 @@ class NodeSettings:
                 raise SettingsError(f"{name} is {value:g}: choose {low:g} to {high:g}")
 
     @property
+    def event_file(self) -> Path | None:
+        """Where event lines go; a recording needs them, so it brings its own place for them."""
+        if self.events is None and self.record is not None:
+            return self.state / "events.jsonl"
+        return self.events
+
+    @property
     def frames(self) -> int | None:
         """How many frames to schedule; None: until told to stop."""
         return None if self.seconds is None else max(1, round(self.seconds * self.fps))

@@ -30,6 +30,8 @@ class RingSource:
         self._offset = offset
         self._hold = hold
         self.outages = 0
+        self.ring_file = ring.path
+        self.is_live = False
 
     def capture(self, frame_id: int) -> Captured | None:
         """The frame at this place of the walk."""

@@ -1,0 +1,226 @@
+"""Policies, estimates and hedging: pure rules, told what happened."""
+
+import random
+
+import pytest
+from edge_bench import worker_presence
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_node.decide import POLICIES, LinkView, Path
+from edge_node.estimate import Quantiles, RttBook, WindowedMin, transport_rtt_ns
+from edge_node.hedge import HedgeMargins, carry_at_ns, is_worth_starting, latest_local_start_ns
+from edge_node.workers import REST_NS, WorkerBook
+from schemas.documents import Load, SplitConfig
+from schemas.messages import Timing
+
+MS = 1_000_000
+READY = LinkView(worker="w-1", ready=True)
+BLOCKED = {"no worker is online": LinkView(worker=None, ready=True)}
+BLOCKED["the link is not ready"] = LinkView(worker="w-1", ready=False)
+
+
+def threshold(**fields):
+    return POLICIES["rtt-threshold"](SplitConfig(policy="rtt-threshold", **fields))
+
+
+def climb(policy, count=5, rtt_ms=5):
+    for _ in range(count):
+        policy.on_rtt(rtt_ms * MS, probe=True)
+    return policy
+
+
+def test_every_policy_of_the_vocabulary_is_a_row():
+    assert set(POLICIES) == set(SplitConfig.model_fields["policy"].annotation.__args__)
+
+
+def test_local_never_leaves_and_never_probes():
+    policy = POLICIES["local"](SplitConfig(policy="local"))
+    climb(policy, 20)
+    policy.on_loss("nothing")
+    assert policy.decide(READY).path is Path.LOCAL
+    assert not policy.wants_probes()
+
+
+def test_offload_leaves_whenever_somebody_can_be_reached():
+    policy = POLICIES["offload"](SplitConfig(policy="offload"))
+    policy.on_rtt(500 * MS, probe=False)
+    policy.on_loss("a reply is missing")
+    decision = policy.decide(READY)
+    assert (decision.path, decision.worker) == (Path.OFFLOAD, "w-1")
+    assert not policy.wants_probes()
+
+
+@pytest.mark.parametrize("reason", sorted(BLOCKED))
+@pytest.mark.parametrize("name", ["offload", "rtt-threshold"])
+def test_a_blocked_way_keeps_frames_here_and_says_why(name, reason):
+    policy = climb(POLICIES[name](SplitConfig(policy=name)))
+    decision = policy.decide(BLOCKED[reason])
+    assert decision.path is Path.LOCAL
+    assert reason in decision.reason
+
+
+def test_the_threshold_policy_begins_here_and_goes_up_after_five_good_probes():
+    policy = threshold()
+    assert policy.decide(READY).path is Path.LOCAL
+    climb(policy, 4)
+    assert policy.decide(READY).path is Path.LOCAL
+    assert policy.wants_probes()
+    climb(policy, 1)
+    assert policy.decide(READY).path is Path.OFFLOAD
+    assert not policy.wants_probes()
+
+
+@pytest.mark.parametrize(("rtt_ms", "good"), [(11.9, True), (12.0, False), (14.9, False), (15.1, False)])
+def test_a_probe_is_good_below_eight_tenths_of_the_threshold(rtt_ms, good):
+    policy = climb(threshold(), 4)
+    policy.on_rtt(round(rtt_ms * MS), probe=True)
+    assert (policy.decide(READY).path is Path.OFFLOAD) is good
+
+
+def test_one_bad_probe_starts_the_count_again():
+    policy = climb(threshold(), 4)
+    policy.on_rtt(13 * MS, probe=True)
+    climb(policy, 4)
+    assert policy.decide(READY).path is Path.LOCAL
+    climb(policy, 1)
+    assert policy.decide(READY).path is Path.OFFLOAD
+
+
+@pytest.mark.parametrize(
+    "fall",
+    [
+        lambda policy: policy.on_rtt(15 * MS + 1, probe=False),
+        lambda policy: policy.on_loss("a reply is missing"),
+        lambda policy: policy.decide(BLOCKED["the link is not ready"]),
+    ],
+)
+def test_it_falls_at_once_and_must_climb_again(fall):
+    policy = climb(threshold())
+    policy.on_rtt(15 * MS, probe=False)
+    assert policy.decide(READY).path is Path.OFFLOAD
+    fall(policy)
+    assert policy.decide(READY).path is Path.LOCAL
+    policy.on_rtt(1 * MS, probe=False)
+    climb(policy, 4)
+    assert policy.decide(READY).path is Path.LOCAL
+
+
+@given(st.lists(st.one_of(st.integers(0, 40), st.none()), max_size=60))
+def test_up_always_means_that_the_last_probes_were_good_and_nothing_bad_followed(story):
+    policy = threshold()
+    for rtt_ms in story:
+        if rtt_ms is None:
+            policy.on_loss("missing")
+        else:
+            policy.on_rtt(rtt_ms * MS, probe=policy.wants_probes())
+        if policy.decide(READY).path is Path.OFFLOAD:
+            assert rtt_ms is not None
+            assert rtt_ms <= 15
+
+
+def test_a_round_trip_leaves_out_the_work_of_the_worker():
+    timing = Timing(received_ns=123, queue_us=1000, decode_us=2000, run_us=3000)
+    assert transport_rtt_ns(sent_ns=0, received_ns=10 * MS, timing=timing) == 4 * MS
+    assert transport_rtt_ns(sent_ns=0, received_ns=1 * MS, timing=timing) == 0
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=300), st.floats(0, 1))
+def test_a_quantile_is_a_measured_value_that_enough_do_not_exceed(values, fraction):
+    quantiles = Quantiles(prior_ns=7, window=50)
+    assert quantiles.at(fraction) == 7
+    for value in values:
+        quantiles.add(value)
+    recent = values[-50:]
+    found = quantiles.at(fraction)
+    assert found in recent
+    assert sum(value <= found for value in recent) >= fraction * len(recent)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(-100, 100)), min_size=1, max_size=80))
+def test_a_windowed_minimum_is_the_minimum_of_the_window(steps):
+    lowest, now, seen = WindowedMin(window_ns=100), 0, []
+    for step, value in steps:
+        now += step
+        seen.append((now, value))
+        assert lowest.add(value, now_ns=now) == min(v for at, v in seen if at >= now - 100)
+
+
+def test_round_trips_are_kept_per_worker_and_bounded():
+    book = RttBook(limit=2)
+    for number in range(3):
+        book.add(f"w-{number}", number * MS, now_ns=number)
+    assert book.last_ns("w-0") is None
+    assert book.last_ns("w-2") == 2 * MS
+    assert book.last_ns(None) is None
+
+
+def test_the_last_safe_start_leaves_room_for_the_slowest_run():
+    margins = HedgeMargins(start_ns=10, carry_ns=5, most_carry_ns=20)
+    assert latest_local_start_ns(deadline_ns=100, local_p999_ns=30, margins=margins) == 60
+    assert [carry_at_ns(deadline_ns=100, lateness_ns=late, margins=margins) for late in (0, 8, 90)] == [
+        95,
+        92,
+        80,
+    ]
+    assert is_worth_starting(now_ns=70, deadline_ns=100, local_p50_ns=30)
+    assert not is_worth_starting(now_ns=71, deadline_ns=100, local_p50_ns=30)
+
+
+def book(*workers):
+    known = WorkerBook(task="hands", rng=random.Random(3))
+    for worker in workers:
+        known.on_presence(worker_presence(worker))
+    return known
+
+
+def load(worker, queued):
+    return Load(
+        worker=worker,
+        boot_id="0" * 32,
+        queued=queued,
+        running=0,
+        run_p50_us=1,
+        run_p99_us=1,
+        answered=0,
+        refused=0,
+        sent_ms=0,
+    )
+
+
+def test_of_two_workers_the_less_busy_one_is_chosen_and_kept():
+    known = book("w-1", "w-2")
+    known.on_load(load("w-1", 9))
+    assert known.choose("auto", now_ns=0) == "w-2"
+    known.on_load(load("w-2", 50))
+    assert known.choose("auto", now_ns=1) == "w-2"
+
+
+def test_a_worker_that_failed_rests_while_others_are_there():
+    known = book("w-1", "w-2")
+    first = known.choose("auto", now_ns=0)
+    known.rest(first, now_ns=0)
+    other = known.choose("auto", now_ns=1)
+    assert {first, other} == {"w-1", "w-2"}
+    known.rest(other, now_ns=1)
+    assert known.choose("auto", now_ns=2) in {"w-1", "w-2"}, "somebody must be probed"
+    assert known.choose("auto", now_ns=REST_NS + 2) is not None
+
+
+def test_presence_decides_who_is_there_and_old_wills_do_not():
+    known = book("w-1")
+    known.on_presence(worker_presence("w-1", session=2))
+    known.on_presence(worker_presence("w-1", session=1, online=False))
+    assert known.choose("auto", now_ns=0) == "w-1"
+    known.on_presence(worker_presence("w-1", session=2, online=False))
+    assert known.choose("auto", now_ns=0) is None
+    known.on_presence(worker_presence("w-1", session=3))
+    assert known.choose("w-1", now_ns=0) == "w-1"
+    assert known.choose("w-9", now_ns=0) is None
+
+
+def test_a_worker_says_with_which_model_it_answers():
+    known = WorkerBook(task="hands", rng=random.Random(3))
+    known.on_presence(worker_presence("w-1", models={"hands": "a" * 64}))
+    assert known.model("w-1") == "a" * 64
+    assert known.model(None) == ""

@@ -1,0 +1,296 @@
+"""A frame's journey, told the time: exactly one answer, whatever happens and in whatever order."""
+
+import pytest
+from edge_bench import MS, Bench
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_node.decide import Path
+from edge_node.flight import frame_line
+from edge_node.outcome import Ledger, Outcome
+from schemas.documents import SplitConfig
+from schemas.messages import Task
+
+
+def test_a_local_run_in_time_is_a_fresh_answer():
+    b = Bench()
+    b.frame()
+    b.wait(12)
+    b.local_done()
+    assert b.outcomes() == ["fresh_on_time"]
+    answer = b.answers[0]
+    assert (answer.path, answer.latency_ns, answer.age_ns) == (Path.LOCAL, 12 * MS, 12 * MS)
+
+
+def test_nothing_to_carry_at_first_so_the_first_answer_may_be_late():
+    b = Bench()
+    b.frame()
+    b.wait(130)
+    assert b.lines == []
+    b.local_done()
+    assert b.outcomes() == ["late"]
+
+
+def test_a_frame_that_nothing_ever_answers_ends_as_none():
+    b = Bench()
+    b.frame()
+    b.wait(1100)
+    assert b.outcomes() == ["none"]
+    assert b.answers[0].result_frame_id is None
+
+
+def test_a_run_that_takes_too_long_is_answered_from_memory_before_the_deadline():
+    b = Bench()
+    b.frame()
+    b.wait(10)
+    b.local_done()
+    b.wait(23)
+    b.frame()
+    b.wait(200)
+    assert b.journey.answers.ledger.totals.outcomes[Outcome.CARRIED_ON_TIME] == 1
+    b.local_done()
+    answer = b.answers[1]
+    assert answer.path is Path.CARRIED
+    assert answer.latency_ns == 90 * MS
+    assert answer.age_ns == answer.latency_ns + 33 * MS
+    assert answer.result_frame_id == 0
+
+
+def test_a_result_that_came_too_late_still_teaches_the_tracker():
+    b = Bench()
+    b.frame()
+    b.wait(10)
+    b.local_done()
+    b.wait(23)
+    b.frame()
+    b.wait(120)
+    b.local_done()
+    b.frame(captured=False, skipped=True)
+    assert b.answers[2].result_frame_id == 1
+
+
+def test_a_skipped_or_missing_frame_is_answered_from_memory_at_once():
+    b = Bench()
+    b.frame()
+    b.wait(10)
+    b.local_done()
+    b.frame(captured=False, skipped=True)
+    b.frame(captured=False)
+    assert b.outcomes() == ["fresh_on_time", "carried_on_time", "carried_on_time"]
+    totals = b.journey.answers.ledger.totals
+    assert (totals.scheduled, totals.captured, totals.skipped) == (3, 1, 1)
+
+
+def test_frames_that_wait_for_the_slot_too_long_give_way_to_newer_ones():
+    b = Bench()
+    b.frame()
+    b.wait(5)
+    b.local_done()
+    for _ in range(5):
+        b.frame()
+        b.wait(1)
+    assert b.outcomes() == ["fresh_on_time", "carried_on_time", "carried_on_time"]
+    assert [job.frame_id for job in b.starter.jobs] == [0, 1]
+    b.local_done()
+    assert b.starter.jobs[-1].frame_id == 4
+
+
+def test_an_offloaded_frame_is_answered_by_the_worker():
+    b = Bench(policy="offload")
+    b.frame()
+    b.wait(20)
+    b.reply(0)
+    assert b.outcomes() == ["fresh_on_time"]
+    assert b.answers[0].path is Path.OFFLOAD
+    assert b.starter.jobs == []
+    line = frame_line(b.lines[0], headset="hs-1")
+    assert (line["rtt_ms"], line["worker"], line["model"]) == (5.0, "w-1", "f" * 12)
+
+
+def test_without_a_reply_the_frame_is_hedged_in_time_and_the_first_result_wins():
+    b = Bench(policy="offload", reply_timeout_ms=95, local_ms=20)
+    b.frame()
+    b.wait(69)
+    assert b.starter.jobs == []
+    b.wait(1)
+    assert len(b.starter.jobs) == 1
+    b.wait(8)
+    b.reply(0)
+    assert b.answers == {}, "the line waits for the local run"
+    b.wait(10)
+    b.local_done()
+    assert b.answers[0].path is Path.OFFLOAD
+    results = [attempt.result for attempt in b.lines[0].attempts]
+    assert results == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("trouble", ["refusal", "link", "missing"])
+def test_trouble_sends_what_is_out_there_to_the_slot_at_once(trouble):
+    b = Bench(policy="offload", reply_timeout_ms=40)
+    b.frame()
+    b.wait(5)
+    if trouble == "refusal":
+        b.reply(0, refusal="busy")
+        assert b.remote.refusals == {"busy": 1}
+    elif trouble == "link":
+        b.journey.on_link_trouble("the link is suspect", now_ns=b.now_ns)
+    else:
+        b.wait(35)
+    assert len(b.starter.jobs) == 1
+    b.wait(10)
+    b.local_done()
+    assert b.journey.pending == 0
+
+
+def test_a_reply_after_it_was_counted_as_missing_can_still_be_the_first():
+    b = Bench(policy="offload", reply_timeout_ms=40)
+    b.frame()
+    b.wait(45)
+    b.reply(0)
+    b.local_done()
+    assert b.answers[0].path is Path.OFFLOAD
+    assert b.lines[0].attempts[0].result == "late"
+
+
+def test_a_frame_that_the_road_does_not_take_stays_here():
+    b = Bench(policy="offload")
+    b.uplink.is_open = False
+    b.frame()
+    assert len(b.starter.jobs) == 1
+
+
+def test_a_model_that_fails_is_answered_from_memory():
+    b = Bench()
+    b.frame()
+    b.wait(5)
+    b.local_done()
+    b.frame()
+    b.wait(5)
+    b.local_done(error="broken")
+    b.wait(100)
+    assert b.outcomes() == ["fresh_on_time", "carried_on_time"]
+    assert b.perception.use.failures == 1
+
+
+def test_the_threshold_policy_goes_up_by_probes_and_down_by_a_missing_reply():
+    b = Bench(policy="rtt-threshold")
+    b.climb()
+    assert not b.uplink.frames
+    b.frame()
+    assert len(b.uplink.frames) == 1
+    b.wait(60)
+    b.frame()
+    assert len(b.uplink.frames) == 1
+    assert [(before, after) for before, after, _ in b.switches] == [
+        (Path.LOCAL, Path.OFFLOAD),
+        (Path.OFFLOAD, Path.LOCAL),
+    ]
+    assert "a reply is missing" in b.switches[1][2]
+
+
+def test_a_probe_without_an_answer_is_lost_and_its_late_answer_does_not_count():
+    b = Bench(policy="rtt-threshold", reply_timeout_ms=50, probe_interval_ms=100)
+    b.wait(0)
+    ping = b.uplink.pings.pop()
+    b.wait(60)
+    assert b.remote.pings_lost == 1
+    b.reply(ping, task=Task.PING)
+    assert b.remote.rtts.last_ns("w-1") is None
+
+
+def test_a_new_config_counts_from_the_next_frame_on():
+    b = Bench()
+    b.frame()
+    b.wait(5)
+    b.local_done()
+    b.journey.use(SplitConfig(policy="offload", deadline_ms=50))
+    b.frame()
+    assert b.uplink.frames[0].deadline_ns == b.now_ns + 50 * MS
+
+
+def test_a_simulated_device_holds_results_until_it_would_have_them():
+    b = Bench(device_class="xr-slow", local_ms=1)
+    b.frame()
+    b.wait(1)
+    b.local_done()
+    assert b.lines == []
+    b.wait(60)
+    assert b.outcomes() == ["fresh_on_time"]
+    assert 20 * MS < b.answers[0].latency_ns < 34 * MS
+    assert b.lines[0].host_late is False
+
+
+def test_a_real_run_that_took_longer_than_the_device_is_flagged():
+    b = Bench(device_class="xr-slow", local_ms=80)
+    b.frame()
+    b.wait(80)
+    b.local_done()
+    assert b.lines[0].host_late is True
+    assert b.answers[0].latency_ns == 80 * MS
+
+
+def test_the_end_answers_everything_that_is_pending():
+    b = Bench(policy="offload")
+    b.frame()
+    b.wait(3)
+    b.reply(0)
+    b.frame()
+    b.frame()
+    b.journey.finish(now_ns=b.now_ns)
+    assert b.outcomes() == ["fresh_on_time", "carried_on_time", "carried_on_time"]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.integers(1, 60)),
+        st.tuples(st.just("frame"), st.sampled_from(["captured", "missed", "skipped"])),
+        st.tuples(st.just("local"), st.booleans()),
+        st.tuples(st.just("reply"), st.sampled_from(["", "busy", "expired"])),
+        st.tuples(st.just("link"), st.booleans()),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS, st.sampled_from(["local", "offload", "rtt-threshold"]))
+def test_every_scheduled_frame_gets_exactly_one_answer_whatever_happens(steps, policy):
+    b = Bench(policy=policy, reply_timeout_ms=40)
+    ended = 0
+    for what, how in steps:
+        if what == "wait":
+            b.wait(how)
+        elif what == "frame":
+            b.frame(captured=how == "captured", skipped=how == "skipped")
+        elif what == "local" and len(b.starter.jobs) > ended and b.perception.busy:
+            ended = len(b.starter.jobs)
+            b.local_done(error="" if how else "broken")
+        elif what == "reply" and b.uplink.frames:
+            b.reply(b.uplink.frames[-1].frame_id, refusal=how)
+        elif what == "link":
+            b.remote.ready = how
+            if not how:
+                b.journey.on_link_trouble("the link is suspect", now_ns=b.now_ns)
+    b.wait(1200)
+    totals = b.journey.answers.ledger.totals
+    assert sorted(line.frame_id for line in b.lines) == list(range(b.next_id))
+    assert totals.scheduled == sum(totals.outcomes.values()) == b.next_id
+    for line in b.lines:
+        answer = line.answer
+        on_time = answer.answer_ns <= line.deadline_ns
+        assert on_time == (answer.outcome in {Outcome.FRESH_ON_TIME, Outcome.CARRIED_ON_TIME})
+        if answer.outcome is Outcome.FRESH_ON_TIME:
+            assert answer.result_frame_id == line.frame_id
+
+
+def test_a_full_ledger_gives_up_the_oldest_and_counts_it():
+    ledger = Ledger(limit=2)
+    for frame_id in range(3):
+        pushed_out = ledger.schedule(
+            frame_id, scheduled_ns=frame_id, deadline_ns=100, captured=True, skipped=False
+        )
+    assert (pushed_out.frame_id, pushed_out.outcome) == (0, Outcome.NONE)
+    assert ledger.settle(0, now_ns=5, path=Path.LOCAL, result_frame_id=0, captured_ns=0) is None
+    assert ledger.is_open(2)
+    with pytest.raises(ValueError, match="one by one"):
+        ledger.schedule(7, scheduled_ns=7, deadline_ns=100, captured=True, skipped=False)
