@@ -52,7 +52,7 @@ class Registry:
         self._counters: dict[str, dict[Labels, int]] = {}
         self._histograms: dict[str, dict[Labels, Histogram]] = {}
 
-    def count(self, name: str, by: int = 1, **labels: object) -> None:
+    def count(self, name: str, /, by: int = 1, **labels: object) -> None:
         """Add to a counter. A deliberate drop is counted here under its reason.
 
         Raises:
@@ -68,7 +68,7 @@ class Registry:
                 series[key] = 0
             series[key] += by
 
-    def record(self, name: str, value_us: float, **labels: object) -> None:
+    def record(self, name: str, value_us: float, /, **labels: object) -> None:
         """Record one duration in µs.
 
         Raises:
@@ -83,12 +83,12 @@ class Registry:
                 series[key] = Histogram()
             series[key].record(value_us)
 
-    def counter(self, name: str, **labels: object) -> int:
+    def counter(self, name: str, /, **labels: object) -> int:
         """What a counter stands at; 0 of one never counted."""
         with self._lock:
             return self._counters.get(name, {}).get(_key(labels), 0)
 
-    def histogram(self, name: str, **labels: object) -> HistogramReading:
+    def histogram(self, name: str, /, **labels: object) -> HistogramReading:
         """What a histogram holds."""
         with self._lock:
             return _read(self._histograms.get(name, {}).get(_key(labels), Histogram()))

@@ -129,3 +129,10 @@ def test_labels_without_bound_are_refused_and_known_ones_still_count():
         registry.count("frames", frame_id=MAX_SERIES)
     registry.count("frames", frame_id=0)
     assert registry.counter("frames", frame_id=0) == 2
+
+
+def test_a_label_may_be_called_name():
+    registry = Registry()
+    registry.count("models", name="hands")
+    registry.record("load", 5.0, name="hands")
+    assert registry.counter("models", name="hands") == registry.histogram("load", name="hands").count == 1
