@@ -73,13 +73,19 @@ class Cast:
         )
 
     def start_headset(self, headset: str, arguments: list[str], *, broker_url: str | None = None) -> None:
-        """Start a headset; it announces itself to the manager over the broker."""
-        url = broker_url or self.broker_url
-        self._start(
+        """Start a headset; it is ready when the manager says so."""
+        command = [
+            "node",
+            "run",
+            "--id",
             headset,
-            ["node", "run", "--id", headset, "--site", self.site, "--broker", url]
-            + ["--state", str(self.folder / headset), "--json", *arguments],
-        )
+            "--site",
+            self.site,
+            "--broker",
+            broker_url or self.broker_url,
+        ]
+        command += ["--state", str(self.folder / headset), "--json", *arguments]
+        self.children[headset] = start(headset, headway_command(*command), logs=self.logs)
 
     def _start(self, name: str, arguments: list[str]) -> dict[str, object]:
         child = start(name, headway_command(*arguments), logs=self.logs)

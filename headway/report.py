@@ -101,7 +101,7 @@ EXPECTED_REASONS = ("digest_mismatch", "golden_mismatch", "unloadable")
 
 def shortfalls(report: Mapping[str, Any]) -> list[str]:
     """What the run promised and did not do; these make the demo's exit status 1."""
-    found: list[str] = []
+    found: list[str] = [report["error"]] if report["error"] else []
     for entry in report["headsets"]:
         if entry["registered_s"] is None:
             found.append(f"{entry['id']} never registered")

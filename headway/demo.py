@@ -1,0 +1,248 @@
+"""Shell: ``headway demo``, the main job end to end on this machine. The composition root of the play.
+
+Set-up first (models, photos, walk, int8, packages), then broker, manager, worker and three headsets as
+separate processes, then the timeline, then the report and the pictures. Interrupted or failed, it still ends
+its children and writes what it knows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+from rich.console import Console
+
+from broker.reactor import Reactor
+from headway.album import Album
+from headway.board import Board, TelemetryFeed
+from headway.cast import Cast
+from headway.errors import DemoError, HeadwayError
+from headway.link import Link
+from headway.material import Material, prepare
+from headway.operations import Operations
+from headway.play import GROUP, Play
+from headway.provision import ensure_mosquitto
+from headway.sabotage import bad_rollouts
+from headway.setup import cache_dir
+from headway.story_report import read_events, write_report
+from headway.timeline import NOMINAL_S, SHORTEST_S
+from inference.publish import publish
+
+SITE = "demo"
+HEADSETS = ("hs-1", "hs-2", "hs-3")
+DEADLINE_MS = 100
+EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+
+def demo(
+    *,
+    seconds: Annotated[float, typer.Option(help=f"Length of the play; at least {SHORTEST_S:g}.")] = NOMINAL_S,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Webcam number, video, folder of photos or rtsp:// address; default: a photo walk."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for report and pictures.")] = Path("out/demo"),
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Draw overlay and latency plot.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout.")] = False,
+) -> None:
+    """Drive the main job end to end: register, deploy, survive an outage, refuse three bad rollouts.
+
+    Writes report.json, events.jsonl, overlay.mp4, overlay.jpg and latency.png to the output folder. Exit codes:
+    0 all promises kept, 1 one broken or a part died, 2 usage, 3 something needed is missing, 130 interrupted.
+
+    Example: headway demo --seconds 30 --json
+    """
+    if seconds < SHORTEST_S:
+        typer.echo(f"headway demo: --seconds is {seconds:g}; the acts need at least {SHORTEST_S:g}", err=True)
+        raise typer.Exit(EXIT_USAGE)
+    console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with _alone(out):
+            report = _Stage(out=out, console=console).run(seconds=seconds, source=source, pictures=pictures)
+    except HeadwayError as error:
+        console.print(f"headway demo: {error}", style="red", highlight=False, markup=False)
+        raise typer.Exit(EXIT_UNAVAILABLE) from error
+    except KeyboardInterrupt:
+        console.print("headway demo: interrupted during set-up; nothing was started")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    _conclude(report, out=out, console=console, as_json=as_json)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the output folder; a second demo that writes to the same one is refused."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DemoError(
+                f"another demo writes to {out}: wait for it, or pass --out with another folder"
+            ) from error
+        yield
+
+
+class _Stage:
+    """One demo from set-up to report."""
+
+    def __init__(self, *, out: Path, console: Console) -> None:
+        self._out, self._console = out, console
+        self._work = out / "work"
+        self._started_s = time.monotonic()
+
+    def run(self, *, seconds: float, source: str | None, pictures: bool) -> dict[str, Any]:
+        """Set up, play, report; returns the report."""
+        shutil.rmtree(self._work, ignore_errors=True)  # what an earlier demo left
+        cache = cache_dir(os.environ)
+        mosquitto = ensure_mosquitto(cache)
+        material = prepare(self._work, cache=cache, source=source, headsets=len(HEADSETS), tell=self._tell)
+        self._tell_agreement(material)
+        setup_s = time.monotonic() - self._started_s
+        facts: dict[str, Any] = {
+            "setup_s": round(setup_s, 1),
+            "seconds": 0.0,
+            "host_load": None,
+            "interrupted": False,
+            "error": None,
+        }
+        cast = Cast(folder=self._work, site=SITE, mosquitto=mosquitto)
+        with cast, Reactor(name="board") as reactor:
+            play = self._play(cast, reactor, material, seconds=seconds, facts=facts)
+        story = play.story if play else None
+        events = read_events(self._work, HEADSETS, story=story)
+        report = write_report(
+            self._out, events=events, story=story, headsets=HEADSETS, material=material, facts=facts
+        )
+        if pictures and play is not None:
+            self._tell("drawing the pictures")
+            Album(self._out, ring=material.ring, headsets=HEADSETS).draw(events, story=play.story)
+        return report
+
+    def _play(
+        self, cast: Cast, reactor: Reactor, material: Material, *, seconds: float, facts: dict[str, Any]
+    ) -> Play | None:
+        """Everything between the first child's start and the last one's end; failures become facts."""
+        play: Play | None = None
+        try:
+            self._tell("starting broker, manager and worker")
+            facts["broker"] = {
+                "engine": "mosquitto",
+                "url": cast.start_broker(),
+                "version": _version(cast),
+                "protocol": "5",
+            }
+            cast.start_manager()
+            cast.start_worker("w-1", models=material.models)
+            host, _, port = cast.broker_url.removeprefix("mqtt://").partition(":")
+            with Link(host, int(port)) as link:
+                play = self._rehearse(cast, reactor, material, link=link, seconds=seconds)
+                psutil.cpu_percent()  # starts the interval that the next call measures
+                with play.board as board:
+                    started_ns = self._start_headsets(cast, material, link=link)
+                    play.register(started_ns)
+                    play.operations.command("group", "add", GROUP, *HEADSETS[:2])
+                    play.perform(seconds)
+                    board.note(play.elapsed_s(), "curtain")
+                facts["host_load"] = round(psutil.cpu_percent() / 100, 2)
+                facts["seconds"] = round(play.elapsed_s(), 1)
+                cast.stop_children(list(HEADSETS))
+        except KeyboardInterrupt:
+            facts["interrupted"] = True
+            self._tell("interrupted: ending the children and writing what is known")
+        except HeadwayError as error:
+            facts["error"] = str(error)
+        finally:
+            if play is not None:
+                play.operations.close()
+        return play
+
+    def _rehearse(
+        self, cast: Cast, reactor: Reactor, material: Material, *, link: Link, seconds: float
+    ) -> Play:
+        """Publish the packages and make the group."""
+        operations = Operations(cast.manager_url)
+        self._tell("publishing the models and creating the group")
+        for package in {material.full.digest: material.full, material.small.digest: material.small}.values():
+            operations.command("model", "publish", str(package.directory))
+        operations.command("group", "create", GROUP)
+        bad = bad_rollouts(sound=material.small, other=material.lite, out=self._work / "bad")
+        for rollout in bad:
+            publish(rollout.package, manager=cast.manager_url)  # past the gate of `headway model publish`
+        feed = TelemetryFeed(url=cast.broker_url, site=SITE, reactor=reactor)
+        return Play(
+            cast=cast,
+            operations=operations,
+            link=link,
+            board=Board(self._console, feed.newest, seconds=seconds),
+            headsets=HEADSETS,
+            small=material.small,
+            bad=bad,
+        )
+
+    def _start_headsets(self, cast: Cast, material: Material, *, link: Link) -> dict[str, int]:
+        started_ns = {}
+        for number, (headset, source) in enumerate(zip(HEADSETS, material.sources, strict=True)):
+            started_ns[headset] = time.monotonic_ns()
+            cast.start_headset(
+                headset,
+                ["--source", source, "--models", str(material.models), "--device-class", "xr-slow"]
+                + ["--policy", "local", "--deadline-ms", str(DEADLINE_MS), "--offset", str(97 * number)]
+                + ["--events", str(self._work / f"{headset}.jsonl")],
+                broker_url=link.url if number == 0 else None,
+            )
+        return started_ns
+
+    def _tell(self, text: str) -> None:
+        self._console.print(
+            f"{time.monotonic() - self._started_s:5.1f} s  {text}", highlight=False, markup=False
+        )
+
+    def _tell_agreement(self, material: Material) -> None:
+        for name, record in material.small.manifest.agreement.items():
+            figures = ", ".join(f"{key} {value}" for key, value in record.items())
+            self._tell(f"int8 agrees with float on {name}: {figures}")
+
+
+def _version(cast: Cast) -> str:
+    assert cast.broker is not None
+    return cast.broker.version
+
+
+def _conclude(report: dict[str, Any], *, out: Path, console: Console, as_json: bool) -> None:
+    """Say how it went in one line and choose the exit status."""
+    if as_json:
+        sys.stdout.write(json.dumps(report) + "\n")
+    if report["interrupted"]:
+        console.print(f"interrupted; a partial report is in {out / 'report.json'}")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    for text in report["shortfalls"]:
+        console.print(f"broken promise: {text}", style="red", highlight=False, markup=False)
+    if report["shortfalls"]:
+        raise typer.Exit(EXIT_FAILED)
+    scheduled = sum(entry["scheduled"] for entry in report["headsets"])
+    late = sum(entry["late"] for entry in report["headsets"])
+    console.print(
+        f"done: {scheduled} frames, none without an answer, {late} late; 1 rollout succeeded, 3 bad ones refused; "
+        f"see {out}/overlay.mp4, overlay.jpg, latency.png and report.json",
+        highlight=False,
+    )
