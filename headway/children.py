@@ -1,7 +1,7 @@
 """Shell: the rooms as child processes of the door.
 
-Each child runs in its own session, so that Ctrl-C reaches the door alone and the door ends its children
-in order; a child whose parent is killed is ended by the kernel where it can do that (Linux). A child
+Each child runs on a leash in its own session: Ctrl-C reaches the door alone, which ends its children in
+order, and a child whose door is killed is ended by its leash. A child
 that prints one JSON line when it is ready is waited for. Its stderr goes to a log file.
 """
 
@@ -14,9 +14,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from broker import leash
 from headway.errors import ChildError
 
 LOG_TAIL_LINES = 12
+LEASH_S = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    pid: int = 0  # of the room itself; ``process`` is the leash that ends it with us
     buffered: bytes = field(default=b"", repr=False)
 
     @property
@@ -39,7 +42,7 @@ class Child:
         Raises:
             ChildError: it ended or stayed silent; carries the end of its log.
         """
-        line = self._line(deadline=time.monotonic() + timeout_s)
+        line = self.line(timeout_s=timeout_s)
         try:
             message = json.loads(line)
         except ValueError as error:
@@ -48,7 +51,13 @@ class Child:
             raise ChildError(f"{self.name} answered {line[:200]!r} where a JSON object was expected")
         return message
 
-    def _line(self, *, deadline: float) -> bytes:
+    def line(self, *, timeout_s: float) -> bytes:
+        """Wait for one line of its stdout.
+
+        Raises:
+            ChildError: it ended or stayed silent.
+        """
+        deadline = time.monotonic() + timeout_s
         stream = self.process.stdout
         assert stream is not None
         while b"\n" not in self.buffered:
@@ -92,7 +101,7 @@ def headway_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "headway", *arguments]
 
 
-def start(name: str, command: list[str], *, logs: Path, nice: int = 0) -> Child:
+def start(name: str, command: list[str], *, logs: Path) -> Child:
     """Start a room as a child.
 
     Raises:
@@ -100,16 +109,17 @@ def start(name: str, command: list[str], *, logs: Path, nice: int = 0) -> Child:
     """
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{name}.log"
-    leashed = [sys.executable, "-m", "headway.leash", str(os.getpid()), str(nice), *command]
     try:
         with log.open("wb") as errors:
             process = subprocess.Popen(
-                leashed,
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-ISE", leash.__file__, *command],
+                stdin=subprocess.PIPE,  # held open: its end tells the leash that we are gone
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
             )
     except OSError as error:
         raise ChildError(f"{name} cannot be started: {error}") from error
-    return Child(name=name, process=process, log=log)
+    child = Child(name=name, process=process, log=log)
+    child.pid = int(child.line(timeout_s=LEASH_S))
+    return child
