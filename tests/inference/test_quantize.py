@@ -36,14 +36,19 @@ def model(models_dir) -> Path:
 
 
 @pytest.fixture(scope="module")
+def lite(models_dir) -> Path:
+    return models_dir / "hand_landmark_lite.tflite"
+
+
+@pytest.fixture(scope="module")
 def runtime():
     return open_runtime("litert")
 
 
 @pytest.fixture(scope="module")
 def photos(shared_data, models_dir, model, runtime) -> list[PhotoSamples]:
-    """Inputs of eight real photos, one of them without hands."""
-    names = sorted((shared_data / "hands").iterdir())[:12:2] + sorted((shared_data / "hands").iterdir())[-2:]
+    """Inputs of six real photos, one of them without hands."""
+    names = sorted((shared_data / "hands").iterdir())[:8:2] + sorted((shared_data / "hands").iterdir())[-2:]
     images = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in names]
     helpers = {"palm": runtime.load(models_dir / "palm_detection_full.tflite")}
     return sample_photos(images, HANDS, model=runtime.load(model), helpers=helpers, seed=0)
@@ -94,23 +99,22 @@ def test_the_same_photos_and_seed_give_the_same_bytes(quantised, model, photos, 
     assert again.content == quantised.content
 
 
-def test_plain_int8_is_refused_for_its_dead_presence_head(model, photos, runtime):
+def test_plain_int8_is_refused_for_its_dead_presence_head(lite, photos, runtime):
     plain = replace(CONFIG, ends=FloatEnds(stem=0, tail=0))
     with pytest.raises(QuantiseRefusedError) as refusal:
-        quantise(model, photos=photos, rules=HANDS.rules, runtime=runtime, config=plain)
+        quantise(lite, photos=photos, rules=HANDS.rules, runtime=runtime, config=plain)
     reasons = "\n".join(refusal.value.reasons)
     assert "presence: dead score head, never below 0.5" in reasons
     assert "world_landmarks" in reasons
 
 
-def test_everything_float_is_refused_because_nothing_is_int8(model, photos, runtime):
+def test_everything_float_is_refused_because_nothing_is_int8(lite, photos, runtime):
     nothing = replace(CONFIG, ends=FloatEnds(stem=1000, tail=0))
     with pytest.raises(QuantiseRefusedError, match="no operator works on int8"):
-        quantise(model, photos=photos, rules=HANDS.rules, runtime=runtime, config=nothing)
+        quantise(lite, photos=photos, rules=HANDS.rules, runtime=runtime, config=nothing)
 
 
-def test_the_search_finds_ends_that_pass_and_keep_the_scores_float(models_dir, photos, runtime):
-    lite = models_dir / "hand_landmark_lite.tflite"
+def test_the_search_finds_ends_that_pass_and_keep_the_scores_float(lite, photos, runtime):
     steps: list[str] = []
     config = replace(CONFIG, ends=None, max_stem=2, max_calibration_inputs=16, max_search_inputs=16)
     result = quantise(
@@ -194,10 +198,10 @@ def test_without_a_dot_product_instruction_equal_speed_is_no_reason():
     assert structural_reasons(**facts, config=QuantiseConfig()) == []
 
 
-def test_speed_is_measured_against_the_float_model(models_dir, model, runtime):
-    lite, full = runtime.load(models_dir / "hand_landmark_lite.tflite"), runtime.load(model)
+def test_speed_is_measured_against_the_float_model(lite, model, runtime):
+    small, full = runtime.load(lite), runtime.load(model)
     crop = np.zeros((1, 224, 224, 3), np.float32)
-    report = measure_gain(full, lite, base_input=[crop], candidate_input=[crop], turns=9)
+    report = measure_gain(full, small, base_input=[crop], candidate_input=[crop], turns=9)
     assert report.gain > 1.1
     assert report.turns == 9
 
