@@ -25,6 +25,7 @@ from rich.progress import Progress
 from bench.answer import REPLY_BYTES
 from bench.paths import Way, open_paths, random_payload
 from broker.mosquitto import EmbeddedMosquitto, find_mosquitto
+from headway.setup import cache_dir
 from observability import log
 
 KB = 1000
@@ -169,7 +170,7 @@ def run(*, seconds: float, progress: Progress) -> dict[str, object]:
     results: dict[str, dict[str, dict[str, object]]] = {}
     load_before = os.getloadavg()[0]
     started_s = time.perf_counter()
-    binary = find_mosquitto(_cache())
+    binary = find_mosquitto(cache_dir(os.environ))
     with (
         tempfile.TemporaryDirectory(prefix="headway-bench-") as folder,
         EmbeddedMosquitto(binary, Path(folder)) as broker,
@@ -197,10 +198,6 @@ def run(*, seconds: float, progress: Progress) -> dict[str, object]:
         "results": results,
         "aims": aims(results),
     }
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("HEADWAY_CACHE") or Path.home() / ".cache" / "headway")
 
 
 def tell(report: dict[str, object]) -> None:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from broker.byte_stream import ByteStream
 from broker.dial import discard_on_close
+from broker.publication import plain_publication
 from broker.reactor import Reactor
 from broker.road import Delivery, Message, Will
 from broker.session_config import SessionConfig
@@ -50,6 +51,9 @@ class _Paho(mqtt.Client):
 
     def __init__(self, stream: ByteStream, config: SessionConfig) -> None:
         self.given = stream
+        self.on_plain: Callable[[str, bytes, bool], None] = lambda *_: (
+            None
+        )  # as on_message, for the plain kind
         self.is_v5 = config.protocol == 5
         super().__init__(
             CallbackAPIVersion.VERSION2,
@@ -70,6 +74,13 @@ class _Paho(mqtt.Client):
     def _packet_queue(self, command: int, packet: Any, *rest: Any) -> Any:
         # paho slices off what is left for every partial send: a view makes that free.
         return super()._packet_queue(command, memoryview(packet), *rest)  # type: ignore[arg-type]
+
+    def _handle_publish(self) -> Any:
+        plain = plain_publication(self._in_packet["command"], self._in_packet["packet"], is_v5=self.is_v5)
+        if plain is None:
+            return super()._handle_publish()
+        self.on_plain(*plain)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def open(self, config: SessionConfig) -> None:
         """Queue the CONNECT."""
@@ -108,6 +119,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_plain = self._on_plain
         client.on_subscribe = self._on_subscribe
         client.on_socket_close = lambda _client, _userdata, _sock: self._reactor.unwatch(self._sock)
         reactor.watch(sock, self._on_socket, write=True)
@@ -228,6 +240,11 @@ class Connection:
                 retain=message.retain,
                 received_ns=self._reactor.now_ns,
             )
+        )
+
+    def _on_plain(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001  a callback
+        self._events.delivered(
+            Delivery(topic=topic, payload=payload, qos=0, retain=retain, received_ns=self._reactor.now_ns)
         )
 
     def _on_subscribe(
