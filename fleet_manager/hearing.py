@@ -65,10 +65,10 @@ class Hearing:
         with self._service.speaking() as said, self._service.transaction() as rows:
             for challenge in self._challenges.due(now_ms=now_ms):
                 self._take_over(rows, challenge, said)
-            overdue = rows.deployments.running(overdue_ms=now_ms)
-            if overdue:
+            deadline_ms = self._service.next_deadline_ms(rows)
+            if deadline_ms is not None and deadline_ms <= now_ms:
                 tick = rollout.Tick(now_ms=now_ms, offline=rows.devices.offline_ids())
-                self._service.advance(overdue, rows, tick)
+                self._service.advance(rows, tick)
 
     def _ignore(self, reason: str) -> None:
         """Count a well-formed document that changes nothing."""
@@ -131,8 +131,7 @@ class Hearing:
         deployment = reported.deployment
         if deployment is None:
             return
-        running = rows.deployments.running(device_id=device.id)
-        self._service.advance(running, rows, rollout.MemberReported(reported=reported, now_ms=now_ms))
+        self._service.advance(rows, rollout.MemberReported(reported=reported, now_ms=now_ms))
         if reported.state in TERMINAL:
             ack = Ack(deployment=deployment, boot_id=reported.boot_id, seq=reported.seq)
             said.append(lambda: self._service.wire.acknowledge(device.id, ack))

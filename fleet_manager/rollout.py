@@ -6,7 +6,7 @@ nothing, so every event may be delivered more than once.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,10 +37,10 @@ class MemberReported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberSuperseded:
-    """A newer deployment took a member over."""
+class MembersSuperseded:
+    """A newer deployment took members over."""
 
-    device: str
+    devices: frozenset[str]
     by: str
     now_ms: int
 
@@ -53,7 +53,7 @@ class Tick:
     offline: frozenset[str] = frozenset()
 
 
-Event = MemberReported | MemberSuperseded | Tick
+Event = MemberReported | MembersSuperseded | Tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +136,18 @@ def step(deployment: Deployment, event: Event) -> Step:
     return _finish_when_all_ended(replace(deployment, results=results), now_ms=event.now_ms)
 
 
+def concerned(running: Mapping[str, Deployment], event: Event) -> tuple[Deployment, ...]:
+    """The deployments an event can change: a report names its own, a tick only ends what is overdue."""
+    if isinstance(event, MemberReported):
+        named = running.get(event.reported.deployment or "")
+        return (named,) if named else ()
+    return tuple(
+        deployment
+        for deployment in running.values()
+        if not isinstance(event, Tick) or deployment.deadline_ms <= event.now_ms
+    )
+
+
 def _first_result(member: Member, *, now_ms: int) -> DeviceResult:
     result = DeviceResult(device=member.device, epoch=member.epoch, version=member.version)
     if member.admitted:
@@ -175,9 +187,9 @@ def _after_report(deployment: Deployment, result: DeviceResult, event: MemberRep
 
 
 def _after_superseding(
-    _deployment: Deployment, result: DeviceResult, event: MemberSuperseded
+    _deployment: Deployment, result: DeviceResult, event: MembersSuperseded
 ) -> DeviceResult:
-    if result.device != event.device:
+    if result.device not in event.devices:
         return result
     return replace(
         result,
@@ -205,7 +217,7 @@ def _after_tick(deployment: Deployment, result: DeviceResult, event: Tick) -> De
 _Rule = Callable[[Deployment, DeviceResult, Any], DeviceResult]  # Any: the event of the row's key
 _RULES: dict[type[Event], _Rule] = {
     MemberReported: _after_report,
-    MemberSuperseded: _after_superseding,
+    MembersSuperseded: _after_superseding,
     Tick: _after_tick,
 }
 

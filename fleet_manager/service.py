@@ -16,7 +16,7 @@ from fleet_manager.errors import ConflictError, NotFoundError
 from fleet_manager.store import Rows, Store
 from fleet_manager.wire import SilentWire, Wire
 from schemas.documents import DeploymentSpec, Desired, Target
-from schemas.states import DeviceOutcome
+from schemas.states import DeploymentOutcome
 
 
 class FleetService:
@@ -28,6 +28,7 @@ class FleetService:
         self.clock_ms = clock_ms
         self.wire: Wire = SilentWire()
         self._lock = threading.RLock()
+        self._running: dict[str, Deployment] | None = None  # None: read again from the store
         with store.begin() as rows:
             self.epoch = rows.site.epoch(now_ms=clock_ms())
             rows.devices.forget_connectivity()
@@ -43,7 +44,11 @@ class FleetService:
         """Collects what is to be said; it is said in order after the transaction inside was committed."""
         with self._lock:
             said: list[Callable[[], None]] = []
-            yield said
+            try:
+                yield said
+            except BaseException:
+                self._running = None  # what was remembered may not have been stored
+                raise
             for say in said:
                 say()
 
@@ -136,11 +141,12 @@ class FleetService:
             NotFoundError: no such group or device.
         """
         with self.transaction() as rows:
-            group = rows.groups.known(name)
             rows.devices.known(device_id)
-            if device_id not in group.members:
-                rows.groups.add_member(name, device_id)
-            return rows.groups.known(name)
+            group = rows.groups.known(name)
+            if rows.groups.has_member(name, device_id):
+                return group
+            rows.groups.add_member(name, device_id)
+            return replace(group, members=tuple(sorted((*group.members, device_id))))
 
     def remove_member(self, name: str, device_id: str) -> Group:
         """Take a device out of a group; it keeps what it runs.
@@ -230,17 +236,36 @@ class FleetService:
                     members=[self._member(device) for device in devices.values()],
                     now_ms=now_ms,
                 )
-                self._supersede(rows, begun.deployment, now_ms=now_ms)
+                orders = [order for order in begun.commands if isinstance(order, rollout.SetDesired)]
+                taken = frozenset(order.device for order in orders)
+                self.advance(
+                    rows, rollout.MembersSuperseded(devices=taken, by=begun.deployment.id, now_ms=now_ms)
+                )
                 rows.deployments.add(begun.deployment)
-                for order in begun.commands:
-                    if isinstance(order, rollout.SetDesired):
-                        said.append(self._set_desired(rows, devices[order.device], order, now_ms=now_ms))
+                if begun.deployment.outcome is DeploymentOutcome.RUNNING:
+                    self._known_running(rows)[begun.deployment.id] = begun.deployment
+                said += [self._set_desired(rows, devices[o.device], o, now_ms=now_ms) for o in orders]
             return begun.deployment
 
-    def advance(self, running: Iterable[Deployment], rows: Rows, event: rollout.Event) -> None:
-        """Let deployments hear an event, and store what it changed."""
-        for deployment in running:
-            rows.deployments.put(deployment, rollout.step(deployment, event).deployment)
+    def advance(self, rows: Rows, event: rollout.Event) -> None:
+        """Let the running deployments that it concerns hear an event, and store what it changed."""
+        running = self._known_running(rows)
+        for deployment in rollout.concerned(running, event):
+            after = rollout.step(deployment, event).deployment
+            rows.deployments.put(deployment, after)
+            running[after.id] = after
+            if after.outcome is not DeploymentOutcome.RUNNING:
+                del running[after.id]
+
+    def next_deadline_ms(self, rows: Rows) -> int | None:
+        """When the next running deployment times out, None while none runs."""
+        return min((one.deadline_ms for one in self._known_running(rows).values()), default=None)
+
+    def _known_running(self, rows: Rows) -> dict[str, Deployment]:
+        """The running deployments, kept in memory: every report of every headset asks for them."""
+        if self._running is None:
+            self._running = {deployment.id: deployment for deployment in rows.deployments.running()}
+        return self._running
 
     def note(self, rows: Rows, *, kind: str, device: str | None, detail: str = "") -> None:
         """Add a journal entry."""
@@ -258,12 +283,6 @@ class FleetService:
         epoch, version = twin.next_version(device, epoch=self.epoch)
         admitted = device.admission is Admission.ADMITTED
         return rollout.Member(device=device.id, admitted=admitted, epoch=epoch, version=version)
-
-    def _supersede(self, rows: Rows, newer: Deployment, *, now_ms: int) -> None:
-        for result in newer.results:
-            if result.outcome is not DeviceOutcome.FAILED:
-                event = rollout.MemberSuperseded(device=result.device, by=newer.id, now_ms=now_ms)
-                self.advance(rows.deployments.running(device_id=result.device), rows, event)
 
     def _set_desired(
         self, rows: Rows, device: Device, order: rollout.SetDesired, *, now_ms: int

@@ -124,7 +124,7 @@ def _configure_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) 
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
-        "synchronous=FULL",
+        "synchronous=NORMAL",  # power loss may take the last transactions; the resync at start heals them
         "foreign_keys=ON",
         f"busy_timeout={LOCK_WAIT_MS}",
     ):

@@ -37,20 +37,10 @@ class DeploymentRows:
         query = select(deployments).order_by(deployments.c.seq.desc()).limit(limit)
         return self._read(query if before is None else query.where(deployments.c.seq < before))
 
-    def running(
-        self, *, device_id: str | None = None, overdue_ms: int | None = None
-    ) -> tuple[Deployment, ...]:
-        """Deployments that have not ended, the oldest first.
-
-        With ``device_id`` those it takes part in; with ``overdue_ms`` those whose deadline is not after it.
-        """
-        wanted = [deployments.c.outcome == DeploymentOutcome.RUNNING.value]
-        if device_id is not None:
-            of_device = select(results.c.deployment_seq).where(results.c.device_id == device_id)
-            wanted.append(deployments.c.seq.in_(of_device))
-        if overdue_ms is not None:
-            wanted.append(deployments.c.deadline_ms <= overdue_ms)
-        return self._read(select(deployments).where(*wanted).order_by(deployments.c.seq))
+    def running(self) -> tuple[Deployment, ...]:
+        """Deployments that have not ended, the oldest first."""
+        wanted = deployments.c.outcome == DeploymentOutcome.RUNNING.value
+        return self._read(select(deployments).where(wanted).order_by(deployments.c.seq))
 
     def add(self, deployment: Deployment) -> None:
         """Store a new deployment."""
@@ -68,12 +58,12 @@ class DeploymentRows:
     def put(self, before: Deployment, after: Deployment) -> None:
         """Store what changed between two values of one deployment."""
         seq = _seq(after.id)
-        if _values(before) != _values(after):
+        if after.outcome is not before.outcome:
             self._connection.execute(
                 update(deployments).where(deployments.c.seq == seq).values(_values(after))
             )
         for old, new in zip(before.results, after.results, strict=True):
-            if old != new:
+            if old is not new:
                 self._connection.execute(
                     update(results)
                     .where(results.c.deployment_seq == seq, results.c.device_id == new.device)

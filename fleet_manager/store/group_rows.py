@@ -41,6 +41,13 @@ class GroupRows:
         self._connection.execute(delete(group_members).where(group_members.c.group_name == name))
         self._connection.execute(delete(groups).where(groups.c.name == name))
 
+    def has_member(self, name: str, device_id: str) -> bool:
+        """Whether a device is in a group."""
+        query = select(group_members.c.device_id).where(
+            group_members.c.group_name == name, group_members.c.device_id == device_id
+        )
+        return self._connection.execute(query).first() is not None
+
     def add_member(self, name: str, device_id: str) -> None:
         """Add one membership."""
         self._connection.execute(insert(group_members).values(group_name=name, device_id=device_id))

@@ -11,7 +11,7 @@ from fleet_manager.rollout import (
     Finish,
     Member,
     MemberReported,
-    MemberSuperseded,
+    MembersSuperseded,
     SetDesired,
     Tick,
     start,
@@ -136,7 +136,10 @@ events = st.one_of(
         version=st.sampled_from([2, 3, 3, 3]),
     ),
     st.builds(
-        MemberSuperseded, device=st.sampled_from(DEVICES), by=st.just("dep-2"), now_ms=st.just(NOW + 7)
+        MembersSuperseded,
+        devices=st.frozensets(st.sampled_from(DEVICES)),
+        by=st.just("dep-2"),
+        now_ms=st.just(NOW + 7),
     ),
     st.builds(
         Tick,

@@ -158,8 +158,6 @@ def test_deployments_come_back_with_their_results_and_are_found_while_they_run(s
         assert rows.deployments.newest(limit=5) == (second, first)
         assert rows.deployments.newest(limit=5, before=2) == (first,)
         assert rows.deployments.running() == (first, second)
-        assert rows.deployments.running(device_id="hs-2") == (first,)
-        assert rows.deployments.running(overdue_ms=first.deadline_ms) == (first,)
         ended = step(first, Tick(now_ms=first.deadline_ms)).deployment
         rows.deployments.put(first, ended)
     with store.begin() as rows:
