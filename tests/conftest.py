@@ -15,6 +15,7 @@ import pytest
 
 from broker.errors import MosquittoMissing
 from broker.mosquitto import find_mosquitto
+from headway.photos import present
 from headway.setup import cache_dir
 from inference.zoo import ZooError, fetch
 
@@ -66,6 +67,15 @@ def models_dir(cache: Path) -> Path:
     except ZooError as error:
         missing(str(error))
     return folder
+
+
+@pytest.fixture(scope="session")
+def photos(cache: Path) -> list[Path]:
+    """Real photos with hands that need no ../shared/data: those that the demo shows."""
+    there = present(cache)
+    if not there:
+        missing("no photos in the cache: `make test` gets them")
+    return there
 
 
 @pytest.fixture(scope="session")
