@@ -24,18 +24,18 @@ from schemas.errors import TopicError
 
 EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 2, 3, 130
 
-node = typer.Typer(help="Run a headset.", no_args_is_help=True)
-telemetry = typer.Typer(help="Follow what headsets report.", no_args_is_help=True)
-
-
-@node.callback()
-def _node() -> None:
-    """Run a headset. Example: headway node run --id hs-1 --broker mqtt://127.0.0.1:1883 --source walk:w.ring."""
+node = typer.Typer(
+    help="Run a headset. Example: headway node walk --photos photos --out walk.ring", no_args_is_help=True
+)
+telemetry = typer.Typer(
+    help="Follow what headsets report. Example: headway telemetry tail --broker mqtt://127.0.0.1:1883 --json",
+    no_args_is_help=True,
+)
 
 
 @telemetry.callback()
 def _telemetry() -> None:
-    """Follow what headsets report. Example: headway telemetry tail --broker mqtt://127.0.0.1:1883 --json."""
+    """Keep ``tail`` a command of its own: an app of one command would swallow its name."""
 
 
 def _fail(error: Exception, code: int) -> NoReturn:
@@ -154,6 +154,7 @@ def tail(
     """
     from edge_node.tail import follow_telemetry  # noqa: PLC0415 - the road loads only when followed
 
+    log.configure("telemetry", json=as_json, level="warning")
     lines = itertools.count(1)
 
     def show(document: TelemetryMirror) -> bool:

@@ -79,10 +79,10 @@ class ModelStore:
         if release != self.pointer.active:
             self._point(Pointer(active=release, previous=self.pointer.active))
 
-    def restore(self) -> Release:
-        """Point back at the previous release."""
-        self._point(Pointer(active=self.pointer.previous, previous=self.pointer.previous))
-        return self.pointer.active
+    def restore(self, release: Release) -> None:
+        """Point back at a release that ran before. Idempotent."""
+        if release != self.pointer.active:
+            self._point(Pointer(active=release, previous=release))
 
     def drop(self, digest: str) -> None:
         """Remove a package that was refused, complete or not."""

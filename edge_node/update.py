@@ -12,7 +12,6 @@ from schemas.documents import Desired, PackageRef, SplitConfig
 from schemas.states import TERMINAL, FailureReason, UpdateEvent, UpdateState, next_state
 
 MAX_BEGINNINGS = 3  # an attempt that the process did not survive so often is given up
-BEFORE_SWITCH_RESUMES = frozenset(set(UpdateState) - TERMINAL - {UpdateState.IDLE})
 
 
 class Release(BaseModel):
@@ -33,6 +32,7 @@ class Attempt(BaseModel):
     state: UpdateState = UpdateState.IDLE
     reason: FailureReason | None = None
     detail: str = ""
+    before: Release = Release()  # what ran when it was offered, and runs again where it fails
     number: Annotated[int, Field(ge=0)] = 0
     beginnings: Annotated[int, Field(ge=0)] = 0
 
@@ -59,7 +59,7 @@ def is_newer(desired: Desired, attempt: Attempt) -> bool:
     return (desired.epoch, desired.version) > attempt.at
 
 
-def offered(desired: Desired, attempt: Attempt) -> Attempt:
+def offered(desired: Desired, attempt: Attempt, *, before: Release) -> Attempt:
     """A new attempt in the state ``offered``.
 
     Raises:
@@ -68,6 +68,7 @@ def offered(desired: Desired, attempt: Attempt) -> Attempt:
     return Attempt(
         desired=desired,
         state=next_state(attempt.state, UpdateEvent.OFFER),
+        before=before,
         number=attempt.number + 1,
         beginnings=1,
     )

@@ -95,7 +95,7 @@ class Updater:
     def _next_attempt(self) -> None:
         """Take up a newer wish, or repeat the report that nobody acknowledged."""
         if self._newer is not None:
-            self._keep(offered(self._newer, self._attempt))
+            self._keep(offered(self._newer, self._attempt, before=self._store.pointer.active))
             self._newer = None
             self._walk()
         elif self._ports.clock_ns() - self._said_ns >= RESEND_S * NS_PER_S:
@@ -235,7 +235,8 @@ class Updater:
         return Next(event=E.COMMIT)
 
     def _rolling_back(self) -> Next:
-        self._here.install(self._store.restore(), self._pause_committed)
+        self._store.restore(self._attempt.before)
+        self._here.install(self._attempt.before, self._pause_committed)
         return Next(event=E.RESTORED)
 
     def _lease_over(self) -> Next | None:

@@ -300,3 +300,30 @@ def test_an_update_error_says_its_reason():
     error = UpdateError(FailureReason.DISK_FULL, "no room")
     assert str(error) == "disk_full: no room"
     assert isinstance(engine(), Engine)
+
+
+def test_a_switch_that_never_reached_the_pointer_is_not_rolled_back_too_far(tmp_path):
+    first, second = SplitConfig(policy="local", deadline_ms=71), SplitConfig(policy="local", deadline_ms=72)
+    with site(tmp_path) as here:
+        here.start(with_worker=False)
+        for version, config in enumerate((first, second), start=1):
+            here.manager.desire(version=version, split=config, deployment=f"dep-{version}")
+            until(lambda version=version: here.manager.ended(f"dep-{version}"))
+        here.stop()
+        desired = Desired(
+            device="hs-1", epoch=1, version=3, deployment="dep-3", split_config=first, sent_ms=0
+        )
+        Journal(tmp_path / "state" / "update.json", Attempt).write(
+            Attempt(
+                desired=desired,
+                state=UpdateState.SWITCHING,
+                before=Release(split_config=second),
+                number=3,
+                beginnings=3,
+            )
+        )
+        here.boot()
+        report = until(lambda: here.manager.ended("dep-3"))
+        assert report.state is UpdateState.ROLLED_BACK
+        assert report.split_config == second
+        assert here.headset._journey.config == second
