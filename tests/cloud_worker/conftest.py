@@ -82,12 +82,13 @@ def serve(
     *,
     make_executor: Callable[[Replier], Executor],
     tasks: tuple[str, ...] = ("hands",),
+    worker: str = "w-1",
 ) -> tuple[Service, Tally]:
     """A worker's service over two roads."""
     tally = Tally(Registry())
-    identity = Identity(site=SITE, worker="w-1", boot_id=bytes(16), software="0", tasks=tasks)
+    identity = Identity(site=SITE, worker=worker, boot_id=bytes(16), software="0", tasks=tasks)
     replier = Replier(
-        data, site=SITE, worker="w-1", tally=tally, clock_ns=time.monotonic_ns, new_span=lambda: b"spanspan"
+        data, site=SITE, worker=worker, tally=tally, clock_ns=time.monotonic_ns, new_span=lambda: b"spanspan"
     )
     executor = make_executor(replier)
     service = Service(

@@ -21,7 +21,7 @@ from cloud_worker.slots import Slots
 from schemas.codec import Encoder
 from schemas.documents import Load, Resync, WorkerPresence, canonical_bytes, parse_document
 from schemas.messages import HandResult, Ping, Refusal, RefusalReason, Result, RoiBox, Task
-from schemas.topics import topic
+from schemas.topics import topic, topic_filter
 from tests.cloud_worker.builders import BOOT, frame, header, jpeg
 from tests.cloud_worker.conftest import SITE, Headset, serve, until
 
@@ -274,6 +274,33 @@ def test_a_retained_frame_is_dropped_and_counted():
     counts = tally.snapshot()
     assert counts.dropped_retained >= 1
     assert (counts.answered, len(early.replies)) == (1, 1)
+
+
+def test_a_pool_of_two_workers_answers_each_request_once_and_says_who_did():
+    with Reactor() as reactor:
+        broker = LoopbackBroker(reactor=reactor)
+        null = {Task.HANDS: NullAnswerer(reply_bytes=0)}
+        tallies = []
+        for name in ("w-1", "w-2"):
+            data = broker.road(f"{name}-data", traffic=Traffic.DATA)
+            _, tally = serve(
+                broker.road(f"{name}-control"),
+                data,
+                worker=name,
+                make_executor=lambda replier: Inline(
+                    Intake(CONFIG), answerers=null, finish=replier.finish, clock_ns=time.monotonic_ns
+                ),
+            )
+            tallies.append(tally)
+        road = broker.road("d-h-1", traffic=Traffic.DATA)
+        headset, senders = Headset(road), []
+        road.subscribe(topic_filter("result", site=SITE, device="h-1"), lambda d: senders.append(d.topic))
+        until(lambda: road.state is RoadState.READY, what="the headset's road")
+        for frame_id in range(10):
+            assert isinstance(headset.ask(sane(frame_id=frame_id), worker="any"), Result)
+    assert sorted(reply.header.frame_id for reply in headset.replies) == list(range(10))
+    assert [tally.snapshot().answered for tally in tallies] == [5, 5]
+    assert {sender.split("/")[6] for sender in senders} == {"w-1", "w-2"}
 
 
 def test_leaving_finishes_who_runs_refuses_who_waits_and_says_goodbye(bench):

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from cloud_worker.cli import worker
 from inference.runtimes.registry import open_runtime
 from inference.tasks.hands import HandTask
+from schemas.codec import Encoder
 from schemas.documents import WorkerPresence, parse_document
 from schemas.messages import Frame, Ping, Result, Task
 from schemas.topics import topic
@@ -117,6 +118,21 @@ def test_a_null_worker_answers_with_the_size_asked_for_and_says_goodbye(mosquitt
             assert seen[-1].session == first + 1
     assert reply.tensors[0].data.nbytes == 700
     assert (pong.header.frame_id, pong.hands, pong.tensors) == (5, (), ())
+
+
+def test_the_pool_and_the_drop_of_stored_frames_work_on_mqtt_3_1_1_too(mosquitto, tmp_path):
+    options = ("--runtime", "null", "--protocol", "311")
+    with headset_on(mosquitto.url) as headset:
+        headset.send_bytes(Encoder().encode(frame(frame_id=1)), retain=True)
+        until(lambda: headset._road.counters.sent >= 1, what="the stored frame")
+        with worker_process(*options, folder=tmp_path, url=mosquitto.url) as (process, _ready):
+            reply = headset.ask(frame(frame_id=2), worker="any")
+            report = finish(process)
+        headset.send_bytes(b"", retain=True)  # leave nothing behind for the next test
+    assert isinstance(reply, Result)
+    assert reply.header.frame_id == 2
+    assert len(headset.replies) == 1
+    assert report["dropped_retained"] == 1
 
 
 @pytest.mark.parametrize(
