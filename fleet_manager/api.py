@@ -237,11 +237,15 @@ def _validation_problem(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return _problem(422, "refused", f"{where}: {first['msg']}", "see /docs for what this request takes")
+    return _problem(
+        422, "refused", f"{where}: {first['msg']}", "see /openapi.json for what this request takes"
+    )
 
 
 def _http_problem(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    problem = _problem(error.status_code, "refused", str(error.detail), "see /docs for what is served here")
+    problem = _problem(
+        error.status_code, "refused", str(error.detail), "see /openapi.json for what is served here"
+    )
     problem.headers.update(error.headers or {})
     return problem

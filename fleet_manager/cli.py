@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fleet_manager.deploy_cli import deploy
+from fleet_manager.device_screen import device_rows, journal_rows
 from fleet_manager.terminal import (
     DEFAULT_MANAGER,
     EXIT_FAILED,
@@ -73,8 +74,8 @@ def show_device(
     if as_json:
         say_json(shown)
         return
-    say_table(("field", "value"), [(name, value) for name, value in shown.items() if name != "journal"])
-    say_table(("at (ms)", "kind", "detail"), [tuple(entry.values()) for entry in shown["journal"]])
+    say_table(("field", "value"), device_rows(shown))
+    say_table(("at", "what happened", "detail"), journal_rows(shown))
 
 
 @device.command()

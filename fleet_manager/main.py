@@ -188,7 +188,11 @@ def _is_loopback(host: str) -> bool:
 def _announce(listener: socket.socket, *, as_json: bool) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    line = json.dumps({"url": url}) if as_json else f"fleet manager: {url} (interface: {url}/docs)"
+    line = (
+        json.dumps({"url": url})
+        if as_json
+        else f"fleet manager: {url} (interface: {url}/docs, {url}/openapi.json)"
+    )
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

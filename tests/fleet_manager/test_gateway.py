@@ -4,7 +4,7 @@ import pytest
 from fleet_scene import SITE, Office, ScriptedDevice, eventually, presence
 
 from schemas.codec import Encoder
-from schemas.documents import DeploymentSpec, WorkerPresence, canonical_bytes
+from schemas.documents import ChunkRequest, DeploymentSpec, Event, WorkerPresence, canonical_bytes
 from schemas.messages import Header, Mode, Task, Telemetry
 from schemas.states import FailureReason, UpdateState
 from schemas.topics import topic
@@ -218,3 +218,33 @@ def test_after_a_broker_outage_desired_documents_are_published_again_and_everybo
     eventually(lambda: device.desired)
     assert device.desired[-1].deployment == begun.id
     office.seen("hs-1")
+
+
+def test_a_pending_headset_gets_no_chunks_until_it_is_approved(tmp_path, loopback):
+    office = Office(tmp_path, loopback, admit_at_once=False)
+    device = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    model = office.publish()
+    wanted = ChunkRequest(digest=model.ref.digest, chunks=1, missing="AQ==")
+    device.say("device-chunkreq", wanted)
+    eventually(lambda: office.ignored("chunks_for_unadmitted_device"))
+    office.service.approve("hs-1")
+    device.say("device-chunkreq", wanted)
+    eventually(lambda: device.chunks)
+    device.say("device-chunkreq", wanted.model_copy(update={"digest": "0" * 64}))
+    eventually(lambda: office.metrics.counter("fleet_chunks_absent"))
+    office.close()
+
+
+def test_a_retained_event_of_the_past_is_not_taken_for_news(tmp_path, loopback):
+    device = ScriptedDevice(loopback, "hs-1")
+    event = Event(device="hs-1", boot_id=device.boot, seq=1, kind="overheated", sent_ms=1)
+    own = topic("device-event", site=SITE, device="hs-1")
+    device.road.publish(own, canonical_bytes(event), qos=1, retain=True)
+    eventually(lambda: device.road.counters.sent)
+    office = Office(tmp_path, loopback)
+    office.seen("hs-1")
+    eventually(lambda: office.ignored("retained_where_nothing_may_be"))
+    device.road.publish(own, canonical_bytes(event), qos=1)
+    eventually(lambda: "overheated" in [e.kind for e in office.service.journal("hs-1")])
+    office.close()

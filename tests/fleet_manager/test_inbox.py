@@ -1,0 +1,47 @@
+"""The ordered queue between the network's thread and the database."""
+
+import threading
+
+from fleet_scene import eventually
+
+from fleet_manager.inbox import Inbox
+from observability.metrics import Registry
+
+
+def test_work_is_done_in_order_and_a_broken_piece_does_not_end_it():
+    metrics, done = Registry(), []
+    inbox = Inbox(tick=lambda: None, metrics=metrics)
+    inbox.start()
+    for n in range(5):
+        inbox.put(lambda n=n: done.append(n) if n != 2 else 1 / 0)
+    eventually(lambda: len(done) == 4)
+    inbox.close()
+    assert done == [0, 1, 3, 4]
+    assert metrics.counter("fleet_inbox_failed") == 1
+
+
+def test_a_full_inbox_refuses_and_counts():
+    metrics, gate = Registry(), threading.Event()
+    inbox = Inbox(tick=lambda: None, metrics=metrics, depth=1)
+    inbox.start()
+    inbox.put(gate.wait)
+    eventually(lambda: len(inbox) == 0)
+    assert inbox.put(lambda: None)
+    assert not inbox.put(lambda: None)
+    assert metrics.counter("fleet_inbox_refused") == 1
+    gate.set()
+    inbox.close()
+
+
+def test_a_tick_that_fails_comes_again():
+    metrics, ticks = Registry(), []
+
+    def tick():
+        ticks.append(1)
+        raise ZeroDivisionError
+
+    inbox = Inbox(tick=tick, metrics=metrics)
+    inbox.start()
+    eventually(lambda: len(ticks) >= 3)
+    inbox.close()
+    assert metrics.counter("fleet_inbox_failed") == len(ticks)
