@@ -7,6 +7,8 @@ itself may happen on any thread.
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
 from edge_node.device_class import Segment
 from edge_node.errors import SettingsError
 from edge_node.perceive import Engine
@@ -57,6 +59,9 @@ class EngineMaker:
 
     def _load(self, path: Path) -> Model:
         try:
-            return self._runtime.load(path, threads=1)
+            model = self._runtime.load(path, threads=1)
+            # the first run of an engine is several times slower; no frame shall pay for it
+            model.run([np.zeros(spec.shape, dtype=spec.dtype) for spec in model.inputs()])
         except InferenceError as error:
             raise SettingsError(f"{error}; get the models with `headway model import hands`") from error
+        return model

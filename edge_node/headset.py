@@ -221,7 +221,7 @@ class Headset:
 
     def _place(self, engine: Engine, config: SplitConfig, done: Callable[[], None]) -> None:
         def swap(_now_ns: int) -> None:
-            self._journey.engine = engine
+            self._journey.local.engine = engine
             if config != self._journey.config:
                 self._journey.use(config)
             done()

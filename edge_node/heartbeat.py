@@ -62,7 +62,7 @@ class Heartbeat:
                 switches=journey.switches,
                 rtt_ns=remote.rtts.last_ns(worker),
                 worker=worker or "",
-                model=journey.engine.label,
+                model=journey.local.engine.label,
                 uplink_bytes=self._offloader.uplink_bytes,
                 downlink_bytes=self._offloader.downlink_bytes,
                 vitals=vitals,

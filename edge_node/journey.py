@@ -16,9 +16,10 @@ from edge_node.decide import POLICIES, LinkView, Path, Policy
 from edge_node.estimate import Quantiles
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
-from edge_node.hedge import JourneyLimits, carry_at_ns, is_worth_starting, latest_local_start_ns
+from edge_node.hedge import JourneyLimits, carry_at_ns, latest_local_start_ns
+from edge_node.local_way import LocalWay
 from edge_node.offload import RemoteReply
-from edge_node.perceive import Engine, Job, JobDone, Perceived, Perception
+from edge_node.perceive import Engine, JobDone, Perception
 from edge_node.remote import Remote
 from schemas.documents import SplitConfig
 from schemas.messages import Task
@@ -42,7 +43,6 @@ class Journey:
         new_trace: Callable[[], bytes],
         limits: JourneyLimits | None = None,
     ) -> None:
-        self.engine = engine
         self.perception = perception
         self.remote = remote
         self.answers = Answers()
@@ -53,6 +53,13 @@ class Journey:
         self._new_trace = new_trace
         self._limits = limits or JourneyLimits()
         self._flights: dict[int, Flight] = {}
+        self.local = LocalWay(
+            engine=engine,
+            perception=perception,
+            answers=self.answers,
+            flights=self._flights,
+            waiting=self._limits.waiting,
+        )
         self._mode = Path.LOCAL
         self.reason = "no frame was scheduled yet"  # of the newest decision
         self.use(config)
@@ -126,11 +133,11 @@ class Journey:
         """Do everything whose time has come."""
         perceived = self.perception.take_due(now_ns=now_ns)
         if perceived is not None:
-            self._perceive(perceived, now_ns=now_ns)
+            self.local.take(perceived, now_ns=now_ns)
         self.remote.probe(self._policy, now_ns=now_ns)
         for flight in list(self._flights.values()):
             self._advance(flight, now_ns=now_ns)
-        self._fill_slot(now_ns=now_ns)
+        self.local.fill(now_ns=now_ns)
 
     def next_due_ns(self) -> int | None:
         """When ``tick`` has something to do again; None while nothing waits for time."""
@@ -159,7 +166,7 @@ class Journey:
             flight.remote = Stage.RUNNING
             flight.begin(Path.OFFLOAD, now_ns=now_ns)
         else:
-            self._queue_local(flight, now_ns=now_ns)
+            self.local.queue(flight, now_ns=now_ns)
 
     def _note_mode(self, flight: Flight, path: Path, reason: str) -> None:
         flight.mode, self.reason = path, reason
@@ -167,55 +174,6 @@ class Journey:
             self.switches += 1
             self._on_switch(flight, self._mode, reason)
             self._mode = path
-
-    # -- the local way -----------------------------------------------------------------------------
-
-    def _queue_local(self, flight: Flight, *, now_ns: int) -> None:
-        """Let a frame wait for the slot; the oldest of too many gives way, because fresh beats complete."""
-        flight.local = Stage.WAITING
-        flight.begin(Path.LOCAL, now_ns=now_ns)
-        waiting = [f for f in self._flights.values() if f.local is Stage.WAITING]
-        for oldest in waiting[: max(0, len(waiting) - self._limits.waiting)]:
-            self._drop_local(oldest, "superseded", now_ns=now_ns)
-
-    def _drop_local(self, flight: Flight, result: str, *, now_ns: int) -> None:
-        flight.local = Stage.ENDED
-        flight.end(Path.LOCAL, now_ns=now_ns, result=result)
-        if flight.answer is None and not flight.is_open:
-            self.answers.carry(flight, now_ns=now_ns)
-
-    def _fill_slot(self, *, now_ns: int) -> None:
-        """Start the oldest waiting frame that can still make it."""
-        if self.perception.busy:
-            return
-        for flight in [f for f in self._flights.values() if f.local is Stage.WAITING]:
-            useful = flight.answer is None and is_worth_starting(
-                now_ns=now_ns, deadline_ns=flight.deadline_ns, local_p50_ns=self.perception.durations.at(0.5)
-            )
-            # before anything was ever seen a late answer beats none
-            if flight.captured is not None and (
-                useful or (not self.answers.has_memory and flight.answer is None)
-            ):
-                flight.local = Stage.RUNNING
-                rois = self.answers.rois(flight)
-                self.perception.start(
-                    Job(frame_id=flight.frame_id, image=flight.captured.image, rois=rois, engine=self.engine)
-                )
-                return
-            self._drop_local(flight, "not needed" if flight.answer else "no time left", now_ns=now_ns)
-
-    def _perceive(self, perceived: Perceived, *, now_ns: int) -> None:
-        done = perceived.done
-        flight = self._flights.get(done.job.frame_id)
-        if flight is None:
-            return
-        flight.local = Stage.ENDED
-        flight.host_late = flight.host_late or perceived.host_late
-        flight.end(Path.LOCAL, now_ns=now_ns, result="error" if done.result is None else "ok")
-        if done.result is not None:
-            self.answers.fresh(
-                flight, done.result, path=Path.LOCAL, model=done.job.engine.label, now_ns=now_ns
-            )
 
     # -- the way out -------------------------------------------------------------------------------
 
@@ -254,7 +212,7 @@ class Journey:
     def _help(self, flight: Flight, *, now_ns: int) -> None:
         """Hedge, then carry, when it is time."""
         if self._can_hedge(flight) and (flight.hedge_now or now_ns >= self._hedge_at_ns(flight)):
-            self._queue_local(flight, now_ns=now_ns)
+            self.local.queue(flight, now_ns=now_ns)
         if now_ns >= self._carry_due_ns(flight):
             self.answers.carry(flight, now_ns=now_ns)
 

@@ -173,7 +173,8 @@ class Perception:
             return None
         self._held = None
         duration_ns = held.released_ns - held.done.started_ns
-        self.durations.add(duration_ns)
+        if not held.host_late:  # what the host missed says nothing of how long the device takes
+            self.durations.add(duration_ns)
         self.use.jobs += 1
         self.use.busy_ns += duration_ns
         self.use.host_late += held.host_late
