@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_EXTRAS := edge,worker,manager,quantize,plot
-TEST_EXTRAS := $(DEMO_EXTRAS),test
+TEST_EXTRAS := $(DEMO_EXTRAS),postgres,test
 ARGS ?=
 
 .PHONY: help demo test check bench fuzz schemas setup setup-test setup-tflite clean
@@ -46,7 +46,7 @@ bench: setup-test  ## what the road costs; results in bench/results
 
 fuzz: setup-test  ## mutants of every message against verify, codec and a live worker
 	@$(BIN)/python -m headway.provision
-	@$(BIN)/python -m bench.fuzz $(ARGS)
+	@$(BIN)/python -m bench.fuzz --live $(ARGS)
 
 schemas: setup  ## generate schemas/generated anew (needs flatc 2.0.8)
 	@$(BIN)/python -m schemas.generate
