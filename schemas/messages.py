@@ -168,7 +168,7 @@ class HandResult:
 
     landmarks: NDArray[generic]
     presence: float
-    handedness: float  # probability that it is a right hand in a mirrored image
+    handedness: float  # probability that it is a left hand, taking the image for a mirrored one
     roi: RoiBox
 
 
