@@ -10,7 +10,10 @@ from typing import Annotated
 
 import typer
 
-worker = typer.Typer(help="Answer frames for headsets.", no_args_is_help=True)
+worker = typer.Typer(
+    help="Answer frames for headsets. Example: headway worker run --id w-1 --models ~/.cache/headway/models",
+    no_args_is_help=True,
+)
 
 _FAILED, _USAGE, _UNAVAILABLE = 1, 2, 3
 
@@ -24,7 +27,7 @@ class Protocol(str, Enum):
 
 @worker.callback()
 def _group() -> None:
-    """Answer frames for headsets."""
+    """Keep ``run`` a command of its own: an app of one command would swallow its name."""
 
 
 @worker.command(

@@ -46,17 +46,26 @@ class Own:
 
     name: str
     summary: str
+    extra: str
 
 
 OWN: tuple[Own, ...] = (
-    Own("up", "Start broker, manager and a worker on this machine."),
-    Own("demo", "Drive the main job end to end and write pictures and a report."),
-    Own("doctor", "Check the set-up and name what to fix."),
+    Own("up", "Start broker, manager and a worker on this machine.", "worker,manager"),
+    Own(
+        "demo",
+        "Drive the main job end to end and write pictures and a report.",
+        "edge,worker,manager,quantize,plot",
+    ),
+    Own("doctor", "Check the set-up and name what to fix.", "edge"),
 )
 
 
 def build(arguments: list[str]) -> typer.Typer:
-    """The application for these arguments: the called room's commands loaded, the others only named."""
+    """The application for these arguments: the called room's commands loaded, the others only named.
+
+    Raises:
+        ModuleNotFoundError: a library of the called command's extra is missing.
+    """
     app = typer.Typer(
         name="headway",
         help="Split inference and fleet management for AR headsets over MQTT. Example: headway demo",
@@ -64,7 +73,7 @@ def build(arguments: list[str]) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    called = next((word for word in arguments if not word.startswith("-")), "")
+    called = called_by(arguments)
     found = {point.name: point for point in entry_points(group=GROUP)}
     for own in OWN:
         function = getattr(import_module(f"headway.{own.name}"), own.name) if own.name == called else _never
@@ -81,28 +90,38 @@ def _never() -> NoReturn:
     raise AssertionError("a summary was called as a command")
 
 
-def _load(command: Command, found: dict[str, EntryPoint]) -> typer.Typer:
-    """The room's application.
+def called_by(arguments: list[str]) -> str:
+    """The command that these arguments name; empty when they name none."""
+    return next((word for word in arguments if not word.startswith("-")), "")
 
-    Exits with 3 when the room is not installed or one of its libraries is missing, naming the extra.
-    """
-    hint = f"headway: `{command.name}` is not available here; install headway[{command.extra}]"
+
+def _load(command: Command, found: dict[str, EntryPoint]) -> typer.Typer:
+    """The room's application; exits with 3 when the room is not installed."""
     if command.name not in found:
-        typer.echo(f"{hint} (the package's entry points are missing: reinstall it)", err=True)
-        raise SystemExit(EXIT_UNAVAILABLE)
-    try:
-        loaded = found[command.name].load()
-    except ModuleNotFoundError as error:
-        typer.echo(f"{hint} (missing: {error.name})", err=True)
-        raise SystemExit(EXIT_UNAVAILABLE) from error
+        _unavailable(command.name, "the package's entry points are missing: reinstall it")
+    loaded = found[command.name].load()
     if not isinstance(loaded, typer.Typer):
         raise TypeError(f"entry point {command.name!r} of group {GROUP!r} must be a typer.Typer")
     return loaded
 
 
+def _unavailable(name: str, why: str) -> NoReturn:
+    """Name the extra that this command needs and exit with 3."""
+    extra = {row.name: row.extra for row in (*COMMANDS, *OWN)}.get(name, "")
+    typer.echo(f"headway: `{name}` is not available here; install headway[{extra}] ({why})", err=True)
+    raise SystemExit(EXIT_UNAVAILABLE)
+
+
 def main() -> None:
-    """Run ``headway`` with the process's arguments."""
-    build(sys.argv[1:])()
+    """Run ``headway`` with the process's arguments.
+
+    Some rooms load their heavy libraries only once a command runs, so a missing one is answered here.
+    """
+    arguments = sys.argv[1:]
+    try:
+        build(arguments)()
+    except ModuleNotFoundError as error:
+        _unavailable(called_by(arguments), f"missing: {error.name}")
 
 
 if __name__ == "__main__":

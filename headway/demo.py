@@ -36,7 +36,7 @@ from headway.provision import ensure_mosquitto
 from headway.sabotage import bad_rollouts
 from headway.setup import cache_dir
 from headway.story_report import read_events, write_report
-from headway.timeline import NOMINAL_S, SHORTEST_S
+from headway.timeline import NOMINAL_S, SHORTEST_S, timeline
 from inference.publish import publish
 
 SITE = "demo"
@@ -67,9 +67,11 @@ def demo(
 
     Example: headway demo --seconds 30 --json
     """
-    if seconds < SHORTEST_S:
-        typer.echo(f"headway demo: --seconds is {seconds:g}; the acts need at least {SHORTEST_S:g}", err=True)
-        raise typer.Exit(EXIT_USAGE)
+    try:
+        timeline(seconds)
+    except ValueError as error:
+        typer.echo(f"headway demo: {error}", err=True)
+        raise typer.Exit(EXIT_USAGE) from error
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

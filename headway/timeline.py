@@ -5,6 +5,7 @@ Pure: it knows names and times, not how anything is done.
 
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
 NOMINAL_S = 60.0
 SHORTEST_S = 30.0
@@ -43,10 +44,12 @@ def timeline(seconds: float) -> tuple[Cue, ...]:
     """The cues of a demo of this length, in order.
 
     Raises:
-        ValueError: shorter than the acts need.
+        ValueError: shorter than the acts need, or without end.
     """
-    if seconds < SHORTEST_S:
-        raise ValueError(f"--seconds must be at least {SHORTEST_S:g}: the acts need that long")
+    if not SHORTEST_S <= seconds < inf:  # written so that nan is refused too
+        raise ValueError(
+            f"--seconds is {seconds:g}: it must be at least {SHORTEST_S:g}, the acts need that long"
+        )
     scale = seconds / NOMINAL_S
     cues = [Cue(at_s=at_s * scale, act=act) for at_s, act in _NOMINAL]
     cut = next(cue for cue in cues if cue.act is Act.CUT)
