@@ -107,7 +107,8 @@ def _load(command: Command, found: dict[str, EntryPoint]) -> typer.Typer:
 
 def _unavailable(name: str, why: str) -> NoReturn:
     """Name the extra that this command needs and exit with 3."""
-    extra = {row.name: row.extra for row in (*COMMANDS, *OWN)}.get(name, "")
+    rows: tuple[Command | Own, ...] = (*COMMANDS, *OWN)
+    extra = {row.name: row.extra for row in rows}.get(name, "")
     typer.echo(f"headway: `{name}` is not available here; install headway[{extra}] ({why})", err=True)
     raise SystemExit(EXIT_UNAVAILABLE)
 
