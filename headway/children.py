@@ -73,10 +73,19 @@ class Child:
         return line
 
     def rest(self) -> bytes:
-        """What an ended child printed on stdout and nobody read yet."""
+        """What an ended child printed on stdout and nobody read yet; closes that pipe.
+
+        Never waits: all of it is in the pipe by now, which a grandchild may still hold open.
+        """
         stream = self.process.stdout
         assert stream is not None
-        return self.buffered + stream.read()
+        with stream:
+            while select.select([stream], [], [], 0)[0]:
+                piece = os.read(stream.fileno(), 65_536)
+                if not piece:
+                    break
+                self.buffered += piece
+        return self.buffered
 
     def tail(self) -> str:
         """The end of the child's log, for an error text."""
@@ -93,7 +102,10 @@ class Child:
                 self.process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-        return self.process.wait()
+        status = self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        return status
 
 
 def headway_command(*arguments: str) -> list[str]:
@@ -121,5 +133,10 @@ def start(name: str, command: list[str], *, logs: Path) -> Child:
     except OSError as error:
         raise ChildError(f"{name} cannot be started: {error}") from error
     child = Child(name=name, process=process, log=log)
-    child.pid = int(child.line(timeout_s=LEASH_S))
+    try:
+        child.pid = int(child.line(timeout_s=LEASH_S))
+    except ChildError:
+        child.stop()
+        child.rest()
+        raise
     return child
