@@ -9,9 +9,10 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -21,6 +22,9 @@ from inference.errors import InferenceError
 from observability import log
 from schemas.documents import SplitConfig, TelemetryMirror
 from schemas.errors import TopicError
+
+if TYPE_CHECKING:  # importing it for real would load engines for `--help`
+    from edge_node.settings import NodeSettings
 
 EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 2, 3, 130
 
@@ -79,13 +83,11 @@ def run(
     Example: headway node run --id hs-1 --broker mqtt://127.0.0.1:1883 --source folder:photos
     --state state/hs-1 --models ~/.cache/headway/models --seconds 30 --json
     """
-    from edge_node.main import run_node  # noqa: PLC0415 - engines load only when a headset runs
-    from edge_node.settings import NodeSettings  # noqa: PLC0415
+    from edge_node.settings import NodeSettings  # noqa: PLC0415 - engines load only when a headset runs
 
     log.configure("node", device, json=as_json, level=log_level)
-    interrupted = _Interrupts()
-    try:
-        settings = NodeSettings(
+    _run_node(
+        lambda: NodeSettings(
             device=device,
             site=site,
             broker_url=broker,
@@ -103,14 +105,24 @@ def run(
             offset=offset,
             seed=seed,
             protocol=_protocol(mqtt),
-        )
-        summary = run_node(settings, on_ready=interrupted.watch)
+        ),
+        as_json=as_json,
+    )
+
+
+def _run_node(make_settings: "Callable[[], NodeSettings]", *, as_json: bool) -> None:
+    """Run a headset to its end and say how it went; leaves with the exit code where that is not 0."""
+    from edge_node.main import run_node  # noqa: PLC0415 - engines load only when a headset runs
+
+    interrupts = _Interrupts()
+    try:
+        summary = run_node(make_settings(), on_ready=interrupts.watch)
     except SettingsError as error:
         _fail(error, EXIT_USAGE)
     except (EdgeError, InferenceError, RoadError) as error:
         _fail(error, EXIT_UNAVAILABLE)
     typer.echo(json.dumps(summary) if as_json else _in_words(summary))
-    if interrupted.seen is signal.SIGINT:
+    if interrupts.seen is signal.SIGINT:
         raise typer.Exit(EXIT_INTERRUPTED)
 
 

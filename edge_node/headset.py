@@ -86,24 +86,7 @@ class Headset:
             new_span=lambda: parts.random_bytes(8),
         )
         store = ModelStore(self._settings.state / "releases")
-        self._installation = Installation(
-            maker=parts.maker,
-            factory=parts.factory,
-            store=store,
-            split=self._settings.split,
-            health=self._health,
-        )
-        engine, config = self._installation.initial()
-        accelerator = Accelerator(self._device, rng=parts.rng)
-        self._journey = Journey(
-            engine=engine,
-            perception=Perception(self._slot, accelerator=accelerator, prior_ns=LOCAL_PRIOR_NS),
-            remote=Remote(self._offloader, workers=WorkerBook(task="hands", rng=parts.rng)),
-            config=config,
-            on_line=self._land,
-            on_switch=self._note_switch,
-            new_trace=lambda: new_trace(parts.random_bytes).trace_id,
-        )
+        self._journey = self._make_journey(store)
         self._loop = FrameLoop(
             source=parts.source,
             journey=self._journey,
@@ -128,6 +111,27 @@ class Headset:
         self.agent.open(control, ears=self._ears(), later=later)
         data.on_state(self._on_data_state)
         self._updater.start()
+
+    def _make_journey(self, store: ModelStore) -> Journey:
+        parts = self._parts
+        self._installation = Installation(
+            maker=parts.maker,
+            factory=parts.factory,
+            store=store,
+            split=self._settings.split,
+            health=self._health,
+        )
+        engine, config = self._installation.initial()
+        accelerator = Accelerator(self._device, rng=parts.rng)
+        return Journey(
+            engine=engine,
+            perception=Perception(self._slot, accelerator=accelerator, prior_ns=LOCAL_PRIOR_NS),
+            remote=Remote(self._offloader, workers=WorkerBook(task="hands", rng=parts.rng)),
+            config=config,
+            on_line=self._land,
+            on_switch=self._note_switch,
+            new_trace=lambda: new_trace(parts.random_bytes).trace_id,
+        )
 
     def _make_updater(self, store: ModelStore) -> Updater:
         parts, who = self._parts, self._identity

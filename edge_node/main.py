@@ -28,6 +28,7 @@ from edge_node.headset import Headset, Parts
 from edge_node.recording import Recording
 from edge_node.settings import NodeSettings
 from edge_node.sources import open_source
+from edge_node.state_lock import held
 from inference.runtimes.registry import open_runtime
 from inference.tasks.hands import HandsConfig
 from schemas.topics import topic
@@ -57,7 +58,11 @@ def run_node(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) -> 
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     cv2.setNumThreads(1)
-    settings.state.mkdir(parents=True, exist_ok=True)
+    with held(settings.state):
+        return _run_held(settings, on_ready=on_ready)
+
+
+def _run_held(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) -> dict[str, object]:
     runtime = open_runtime(RUNTIME)
     maker = EngineMaker(runtime, models=settings.models, config=HandsConfig(max_hands=settings.max_hands))
     factory = maker.factory()

@@ -37,7 +37,7 @@ def check(here, result, lines):
 @pytest.mark.parametrize("act", sorted(ACTS))
 def test_whatever_a_worker_does_every_frame_gets_one_answer(tmp_path, act):
     with site(tmp_path) as here:
-        here.start(split=OFFLOAD, seconds=1.0, script=lambda frame: act if frame >= 5 else "ok")
+        here.start(split=OFFLOAD, seconds=0.7, script=lambda frame: act if frame >= 5 else "ok")
         here.join()
         result = here.stop()
         lines = here.lines()

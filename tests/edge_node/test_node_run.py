@@ -18,6 +18,7 @@ from edge_node.errors import SourceError
 from edge_node.record import VideoFile, record
 from edge_node.render import captions, draw
 from edge_node.sources import make_walk
+from edge_node.state_lock import held
 
 PYTHON = sys.executable
 NODE = "from edge_node.cli import node; node()"
@@ -166,6 +167,37 @@ def test_what_cannot_run_is_refused_with_what_to_do(ring, models_dir, tmp_path, 
     assert done.exit_code == code, done.output
     assert says in done.stderr
     assert done.stdout == ""
+
+
+def test_two_headsets_cannot_share_a_state_folder(ring, models_dir, tmp_path):
+    with held(tmp_path):
+        words = ["--id=hs-1", "--broker=mqtt://127.0.0.1:1", f"--source=walk:{ring}", f"--state={tmp_path}"]
+        done = CliRunner().invoke(node, ["run", *words, f"--models={models_dir}"])
+    assert (done.exit_code, "--state" in done.stderr) == (3, True)
+
+
+def test_a_video_without_hands_and_a_broker_that_is_down_are_no_failures(models_dir, tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "v.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 30.0, (320, 180))
+    for step in range(30):
+        writer.write(np.full((180, 320, 3), 60 + step, dtype=np.uint8))
+    writer.release()
+    words = [
+        *("--id=hs-1", "--broker=mqtt://127.0.0.1:1", f"--source=video:{tmp_path / 'v.mp4'}", "--seconds=2"),
+        *(f"--state={tmp_path / 'state'}", f"--models={models_dir}", "--fps=15", "--deadline-ms=300"),
+        f"--record={tmp_path / 'o.mp4'}",
+    ]
+    done = subprocess.run(
+        [PYTHON, "-c", NODE, "run", *words, "--json"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["scheduled"], summary["none"], summary["paths"]["offload"]) == (30, 0, 0)
+    events = (tmp_path / "state" / "events.jsonl").read_text().splitlines()
+    frames = [line for line in map(json.loads, events) if line["kind"] == "frame"]
+    assert all(line["hands"] == [] for line in frames)
+    video = cv2.VideoCapture(str(tmp_path / "o.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 30
+    video.release()
 
 
 def test_a_walk_is_rendered_from_the_command_line(tmp_path):
