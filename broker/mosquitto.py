@@ -98,7 +98,7 @@ class EmbeddedMosquitto:
         self.pid = 0
         self.port = port or 0
         self._binary = binary
-        self._directory = directory
+        self._directory = directory.absolute()  # the child runs in it, where a relative path means another
         self._fixed_port = port is not None
         self._acl = acl
         self._users = users
@@ -205,6 +205,7 @@ class EmbeddedMosquitto:
             text=True,
             env={**os.environ, **_MALLOC_ENV},
             cwd=self._directory,
+            start_new_session=True,  # Ctrl-C is ours to answer: rooms say goodbye over this broker
         )
         assert leash.stdout is not None
         self.pid = int(leash.stdout.readline() or 0)

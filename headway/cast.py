@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from broker.errors import RoadError
 from broker.mosquitto import EmbeddedMosquitto
 from headway.children import Child, headway_command, start
 from headway.errors import ChildError
@@ -41,10 +42,18 @@ class Cast:
         return self.broker.url
 
     def start_broker(self) -> str:
-        """Start Mosquitto and return its URL."""
-        self.broker = EmbeddedMosquitto(self.mosquitto, self.folder / "broker", port=self.port)
-        self.broker.start()
-        return self.broker.url
+        """Start Mosquitto and return its URL.
+
+        Raises:
+            ChildError: it did not start; carries its last words.
+        """
+        broker = EmbeddedMosquitto(self.mosquitto, self.folder / "broker", port=self.port)
+        try:
+            broker.start()
+        except RoadError as error:
+            raise ChildError(f"the broker did not start: {error}") from error
+        self.broker = broker
+        return broker.url
 
     def start_manager(self) -> str:
         """Start the manager and return the URL of its REST interface.
