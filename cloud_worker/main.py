@@ -95,8 +95,8 @@ def run_worker(
         process.service.open()
         finished = False
         try:
-            _await_ready(process, timeout_s=connect_timeout_s, stop=stop)
-            announce(_introduction(process.identity, options))
+            if _await_ready(process, timeout_s=connect_timeout_s, stop=stop):
+                announce(_introduction(process.identity, options))
             while not stop.wait(LOAD_EVERY_S):
                 process.service.beat()
         finally:
@@ -222,18 +222,20 @@ def _session_config(options: WorkerOptions, *, traffic: Traffic) -> SessionConfi
     )
 
 
-def _await_ready(process: Process, *, timeout_s: float, stop: threading.Event) -> None:
+def _await_ready(process: Process, *, timeout_s: float, stop: threading.Event) -> bool:
+    """Wait for both roads; False where ``stop`` came first."""
     deadline_s = time.monotonic() + timeout_s
     while not stop.wait(0.01):
         waiting = [road for road in (process.control, process.data) if road.state is not RoadState.READY]
         if not waiting:
-            return
+            return True
         if time.monotonic() > deadline_s:
             cause = waiting[0].last_error or "it did not return our own echo"
             raise WorkerError(
                 f"the broker at {waiting[0].config.url} is not usable ({cause}): start one with "
                 f"`headway broker run`, or correct {'--broker' if waiting[0] is process.control else '--data-broker'}"
             )
+    return False
 
 
 def _introduction(identity: Identity, options: WorkerOptions) -> dict[str, object]:

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from cloud_worker.cli import worker
+from cloud_worker.errors import WorkerError
+from cloud_worker.main import WorkerOptions, run_worker
 from inference.runtimes.registry import open_runtime
 from inference.tasks.hands import HandTask
 from schemas.codec import Encoder
@@ -150,6 +154,34 @@ def test_a_wrong_option_ends_the_command_with_the_fix(options, code, fix, tmp_pa
     outcome = CliRunner().invoke(worker, ["run", "--id", "w-1", "--broker", "mqtt://127.0.0.1:1", *options])
     assert outcome.exit_code == code, outcome.output
     assert fix in outcome.stderr
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_this_process() -> Iterator[None]:
+    """A command sets up logs on the stderr of its runner, which is closed when it ends."""
+    yield
+    structlog.reset_defaults()
+
+
+def null_options(folder: Path, *, url: str) -> WorkerOptions:
+    return WorkerOptions(worker="w-1", site=SITE, broker_url=url, state_dir=folder, runtime="null")
+
+
+def test_a_broker_that_is_not_there_ends_the_worker_with_the_fix(tmp_path, free_port):
+    options = null_options(tmp_path, url=f"mqtt://127.0.0.1:{free_port()}")
+    announced: list[dict[str, object]] = []
+    with pytest.raises(WorkerError, match="headway broker run"):
+        run_worker(options, stop=threading.Event(), announce=announced.append, connect_timeout_s=0.3)
+    assert not announced
+
+
+def test_a_worker_told_to_stop_before_it_is_ready_never_says_that_it_is(tmp_path, free_port):
+    stop, announced = threading.Event(), []
+    stop.set()
+    report = run_worker(
+        null_options(tmp_path, url=f"mqtt://127.0.0.1:{free_port()}"), stop=stop, announce=announced.append
+    )
+    assert (announced, report["received"]) == ([], 0)
 
 
 def test_help_shows_an_example():
