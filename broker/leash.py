@@ -52,8 +52,6 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 def main(command: list[str]) -> int:
     """Run `command`; returns its exit status, or 128 + the signal that ended it."""
     parent = os.getppid()
-    # A Ctrl-C in the terminal reaches the whole group; the owner decides what ends when.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     child = subprocess.Popen(  # preexec_fn is safe: this process has one thread
         command,
         stdin=subprocess.DEVNULL,
