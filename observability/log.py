@@ -16,6 +16,41 @@ from observability.errors import LogError
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
+class Sink:
+    """Where lines go: a given stream, or whatever stderr is at the moment.
+
+    A reader that went away costs the line and is counted: it must never end the thread that had something to
+    say, which may be the one that drives the road.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.failures = 0
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or count what could not be written."""
+        try:
+            return self._target.write(text)
+        except (OSError, ValueError):  # a broken pipe; a closed stream
+            self.failures += 1
+            return 0
+
+    def flush(self) -> None:
+        """Pass on."""
+        try:
+            self._target.flush()
+        except (OSError, ValueError):
+            self.failures += 1
+
+    def isatty(self) -> bool:
+        """Whether a person reads along."""
+        return self._target.isatty()
+
+    @property
+    def _target(self) -> TextIO:
+        return sys.stderr if self._stream is None else self._stream
+
+
 def configure(
     service: str, node: str = "", *, json: bool = False, level: str = "info", stream: TextIO | None = None
 ) -> None:
@@ -26,7 +61,7 @@ def configure(
     """
     if level not in LEVELS:
         raise LogError(f"log level {level!r} does not exist; choose one of {', '.join(LEVELS)}")
-    target = stream if stream is not None else sys.stderr
+    target = Sink(stream)
     identity = {"service": service, **({"node": node} if node else {})}
     renderer: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
@@ -42,7 +77,7 @@ def configure(
             *renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=target),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", target)),
         cache_logger_on_first_use=False,
     )
 

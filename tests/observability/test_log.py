@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 
 import pytest
 import structlog
@@ -70,3 +71,20 @@ def test_an_exception_is_logged_with_its_trace():
 def test_an_unknown_level_is_refused_with_the_known_ones():
     with pytest.raises(LogError, match="debug, info, warning, error"):
         log.configure("node", level="loud")
+
+
+def test_a_reader_that_went_away_costs_the_line_and_never_the_thread_that_logs():
+    stream = io.StringIO()
+    log.configure("test", stream=stream)
+    stream.close()
+    log.get("part").warning("nobody reads this")
+
+
+def test_stderr_is_looked_up_when_a_line_is_written(monkeypatch):
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", first)
+    log.configure("test")
+    monkeypatch.setattr(sys, "stderr", second)
+    log.get("part").warning("moved")
+    assert "moved" in second.getvalue()
+    assert not first.getvalue()
