@@ -165,9 +165,6 @@ class _Stage:
                     play.operations.command("group", "add", GROUP, *HEADSETS[:2])
                     play.perform(seconds)
                     board.note(play.elapsed_s(), "curtain")
-                facts["host_load"] = round(psutil.cpu_percent() / 100, 2)
-                facts["seconds"] = round(play.elapsed_s(), 1)
-                cast.stop_children(list(HEADSETS))
         except KeyboardInterrupt:
             facts["interrupted"] = True
             self._tell("interrupted: ending the children and writing what is known")
@@ -175,6 +172,8 @@ class _Stage:
             facts["error"] = str(error)
         finally:
             if play is not None:
+                facts["host_load"] = round(psutil.cpu_percent() / 100, 2)
+                facts["seconds"] = round(play.elapsed_s(), 1) if play.story.start_ns else 0.0
                 play.operations.close()
         return play
 

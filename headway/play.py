@@ -25,7 +25,7 @@ from inference.packages import Package
 TICK_S = 0.25
 LOOK_EVERY_S = 0.5
 REGISTER_S = 30.0
-GRACE_S = 20.0  # a deployment still running at the end of the timeline is waited for so long
+GRACE_S = 75.0  # every deployment ends by itself within its 60 s; those still running are waited for
 GROUP = "line-a"
 RUNNING = "running"
 
@@ -158,8 +158,7 @@ class Play:
         self._note(f"the network of {self._headsets[0]} is back")
 
     def _open_sabotage(self) -> None:
-        self._sabotage_open = True
-        self._next_bad()
+        self._sabotage_open = True  # the next look begins the first one, once nothing else is under way
 
     def _next_bad(self) -> None:
         bad = self._bad.pop(0)
