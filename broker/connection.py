@@ -9,6 +9,7 @@ ends once, and the session makes a new one, so no state of paho's outlives it.
 from __future__ import annotations
 
 import socket
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ from broker.publication import plain_publication
 from broker.reactor import Reactor
 from broker.road import Delivery, Message, Will
 from broker.session_config import SessionConfig
+from observability import log
+
+_log = log.get("broker.connection")
 
 _PACKET_OVERHEAD_BYTES = 66 * 1024  # the longest topic and some properties
 
@@ -198,6 +202,15 @@ class Connection:
         self._events.ended(self._reason)
 
     def _on_socket(self, readable: bool, writable: bool) -> None:  # noqa: FBT001  a SocketHandler
+        try:
+            self._serve(readable=readable, writable=writable)
+        except Exception as error:  # noqa: BLE001  whatever a peer's bytes can cause in paho
+            # A reader that failed within a packet would read the same one for ever.
+            _log.warning("a packet could not be read", trace="".join(traceback.format_exception(error)))
+            self.abandon(f"the broker sent what cannot be read: {error!r}")
+        self.settle()
+
+    def _serve(self, *, readable: bool, writable: bool) -> None:
         if writable:
             self._client.loop_write()
         if readable and self._client.socket() is not None:
@@ -205,7 +218,6 @@ class Connection:
             self._read()
         if self.connected:
             self._events.progressed()
-        self.settle()
 
     def _read(self) -> None:
         # Set only here, where acknowledgements come in: paho would also call it for every

@@ -14,6 +14,7 @@ import selectors
 import socket
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 
@@ -179,4 +180,4 @@ class Reactor:
             call(*args)
         except Exception:  # noqa: BLE001  one session must not stop the others
             self.errors += 1
-            _log.exception("a callback failed", callback=getattr(call, "__qualname__", repr(call)))
+            _log.error("a callback failed", trace=traceback.format_exc())  # plain: a rich one takes seconds

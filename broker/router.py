@@ -7,6 +7,7 @@ and kind of error: it must not stop the others or the loop.
 from __future__ import annotations
 
 import threading
+import traceback
 
 from broker.errors import RoadMisuse
 from broker.road import Delivery, Handler, RoadCounters
@@ -112,4 +113,8 @@ class Router:
         kind = (topic_filter, type(error).__name__)
         if kind not in self._said:
             self._said.add(kind)
-            _log.error("a handler failed; counted from now on", filter=topic_filter, exc_info=error)
+            _log.error(
+                "a handler failed; counted from now on",
+                filter=topic_filter,
+                trace="".join(traceback.format_exception(error)),
+            )

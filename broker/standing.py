@@ -5,6 +5,8 @@ Belongs to one road and is changed on the reactor's thread only. `closed` is fin
 
 from __future__ import annotations
 
+import traceback
+
 from broker.road import RoadCounters, RoadState, StateHandler
 from observability import log
 
@@ -49,4 +51,4 @@ class Standing:
             handler(self.state)
         except Exception:  # noqa: BLE001  a listener must not stop the road
             self._counters.handler_errors += 1
-            _log.exception("a state handler failed", client=self._name)
+            _log.error("a state handler failed", client=self._name, trace=traceback.format_exc())
