@@ -11,6 +11,8 @@ from inference.tasks.hands import Hand, HandsResult
 from inference.tasks.roi import Roi
 from inference.tasks.tracking import HandTracker
 
+BEFORE_THE_FIRST = -1
+
 
 class Answers:
     """What a headset saw last, and what it owes."""
@@ -28,6 +30,11 @@ class Answers:
     def rois(self, flight: Flight) -> tuple[Roi, ...]:
         """Regions, in pixels of the frame, to look in first."""
         return self._tracker.rois(at_ns=flight.scheduled_ns)
+
+    def prime(self, result: HandsResult, *, captured_ns: int) -> None:
+        """Remember what was seen before the first frame was scheduled; it counts as frame -1."""
+        self._tracker.update(result, captured_ns=captured_ns)
+        self._newest = (BEFORE_THE_FIRST, captured_ns)
 
     def fresh(self, flight: Flight, result: HandsResult, *, path: Path, model: str, now_ns: int) -> None:
         """A valid result of this frame's own pixels."""

@@ -37,10 +37,12 @@ from edge_node.update import Attempt
 from edge_node.update_ports import UpdaterPorts
 from edge_node.updater import Updater
 from edge_node.workers import WorkerBook
+from inference.errors import InferenceError
 from observability.trace import new_trace
 from schemas.documents import SplitConfig
 
 _log = structlog.get_logger("edge_node.headset")
+PRIMING_RUNS = 2
 LOCAL_PRIOR_NS = 40_000_000  # taken for a local run until one was measured
 
 
@@ -157,11 +159,27 @@ class Headset:
         Raises:
             DuplicateError: the manager refused this process.
         """
+        self._prime()
         self._loop.run()
         self._every_second(self._parts.clock_ns())
         if self._refused:
             raise DuplicateError(f"{self._refused}: stop the other process or use another --id")
         return self.summary()
+
+    def _prime(self) -> None:
+        """See once before frames count: the first runs are ten times slower, and frame 0 needs a memory."""
+        task = self._journey.local.engine.task
+        for _ in range(PRIMING_RUNS):
+            captured_ns = self._parts.clock_ns()
+            captured = self._parts.source.capture(0)
+            if captured is None:
+                return
+            try:
+                seen = task.run(captured.image)
+            except InferenceError as error:
+                _log.warning("the first look failed", error=str(error))
+                return
+            self._journey.answers.prime(seen, captured_ns=captured_ns)
 
     def stop(self) -> None:
         """Schedule no more frames. From any thread and from signal handlers."""

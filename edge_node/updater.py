@@ -5,8 +5,6 @@ again after a crash, because the state is journalled before its effect. Whatever
 keeps the engine it has. Reports go out at each transition; a terminal one is sent again until it is acked.
 """
 
-import os
-import sys
 import threading
 from collections.abc import Callable
 
@@ -17,6 +15,7 @@ from edge_node.fetch import Chunk, Fetcher, FetchPorts
 from edge_node.journal import Journal
 from edge_node.model_store import ModelStore
 from edge_node.reports import Reports
+from edge_node.thread_priority import make_thread_nice
 from edge_node.trial import run_trial
 from edge_node.update import Attempt, begun_again, differs, is_newer, moved, offered
 from edge_node.update_inbox import UpdateInbox
@@ -82,7 +81,7 @@ class Updater:
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        _make_nice()
+        make_thread_nice(NICENESS)
         self._keep(begun_again(self._attempt))
         self._walk()  # an attempt that the last process left
         while not self._stopping:
@@ -265,9 +264,3 @@ ACTIONS: dict[UpdateState, Callable[[Updater], Next]] = {
     S.PROBATION: Updater._probation,  # noqa: SLF001
     S.ROLLING_BACK: Updater._rolling_back,  # noqa: SLF001
 }
-
-
-def _make_nice() -> None:
-    """Let frames go first, where the system gives every thread its own priority."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
