@@ -186,7 +186,9 @@ class _Stage:
         for package in {material.full.digest: material.full, material.small.digest: material.small}.values():
             operations.command("model", "publish", str(package.directory))
         operations.command("group", "create", GROUP)
-        bad = bad_rollouts(sound=material.small, other=material.lite, out=self._work / "bad")
+        # Where int8 was refused the group runs the lite model: then the full one is what nobody has yet.
+        other = material.full if material.refused else material.lite
+        bad = bad_rollouts(sound=material.small, other=other, out=self._work / "bad")
         for rollout in bad:
             publish(rollout.package, manager=cast.manager_url)  # past the gate of `headway model publish`
         feed = TelemetryFeed(url=cast.broker_url, site=SITE, reactor=reactor)
