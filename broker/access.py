@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from broker.errors import RoadMisuse
 from schemas.topics import POOL, TOPICS, Role, Row, check_id
 
-# Which part of a topic is a role's own. Bridges and integrations own nothing.
+# Which part of a topic is a role's own.
 _OWN_FIELDS: dict[Role, str] = {
     Role.DEVICE: "device",
     Role.WORKER: "worker",
     Role.MANAGER: "manager",
     Role.ENROLLEE: "client",
+    Role.BRIDGE: "client",
+    Role.INTEGRATION: "client",
 }
 
 

@@ -54,7 +54,7 @@ def follow_telemetry(
     config = SessionConfig(
         url=url,
         client_id=me,
-        echo_topic=topic("manager-echo", site=site, manager=me, traffic="data"),
+        echo_topic=topic("client-echo", site=site, client=me, traffic="data"),
         traffic=Traffic.DATA,
     )
     ids = {"site": site} if device is None else {"site": site, "device": device}

@@ -48,7 +48,7 @@ class TelemetryFeed:
         config = SessionConfig(
             url=url,
             client_id="board-data",
-            echo_topic=topic("manager-echo", site=site, manager="board", traffic="data"),
+            echo_topic=topic("client-echo", site=site, client="board", traffic="data"),
             traffic=Traffic.DATA,
         )
         self._session = Session(config, reactor=reactor)

@@ -11,7 +11,14 @@ from broker.session_config import SessionConfig
 from schemas.topics import TOPICS, Role, Row
 
 PASSWORD = "correct horse battery staple"
-OWN = {Role.DEVICE: "device", Role.WORKER: "worker", Role.MANAGER: "manager", Role.ENROLLEE: "client"}
+OWN = {
+    Role.DEVICE: "device",
+    Role.WORKER: "worker",
+    Role.MANAGER: "manager",
+    Role.ENROLLEE: "client",
+    Role.BRIDGE: "client",
+    Role.INTEGRATION: "client",
+}
 IDS = {
     "site": "s1",
     "device": "d-x",
