@@ -20,6 +20,7 @@ class Release:
 
     at_ns: int
     host_late: bool
+    device_ns: int  # what the device takes for it, however long the host took
 
 
 class Accelerator:
@@ -34,10 +35,12 @@ class Accelerator:
     ) -> Release:
         """When the result of a job of these segments, really run from start to end, may be used."""
         if not self._device.simulated:
-            return Release(at_ns=ended_ns, host_late=False)
+            return Release(at_ns=ended_ns, host_late=False, device_ns=ended_ns - started_ns)
         drawn_ms = sum(self._draw_ms(self._device.durations_ms[segment, thermal]) for segment in segments)
         due_ns = started_ns + round(drawn_ms * NS_PER_MS)
-        return Release(at_ns=max(due_ns, ended_ns), host_late=ended_ns > due_ns)
+        return Release(
+            at_ns=max(due_ns, ended_ns), host_late=ended_ns > due_ns, device_ns=due_ns - started_ns
+        )
 
     def _draw_ms(self, quantiles: Quantile) -> float:
         return interpolate(quantiles, fraction=self._rng.random())

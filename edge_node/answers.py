@@ -4,6 +4,8 @@ Owns the ledger and the tracker. Times are passed in. A late result still teache
 changes an answer that was given.
 """
 
+from dataclasses import dataclass
+
 from edge_node.decide import Path
 from edge_node.flight import Flight
 from edge_node.outcome import Answer, Ledger
@@ -14,13 +16,22 @@ from inference.tasks.tracking import HandTracker
 BEFORE_THE_FIRST = -1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Where the newest result came from."""
+
+    frame_id: int
+    captured_ns: int
+    model: str
+
+
 class Answers:
     """What a headset saw last, and what it owes."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
         self._tracker = HandTracker()
-        self._newest: tuple[int, int] | None = None  # frame id and capture time of the newest result
+        self._newest: Seen | None = None
 
     @property
     def has_memory(self) -> bool:
@@ -31,16 +42,16 @@ class Answers:
         """Regions, in pixels of the frame, to look in first."""
         return self._tracker.rois(at_ns=flight.scheduled_ns)
 
-    def prime(self, result: HandsResult, *, captured_ns: int) -> None:
+    def prime(self, result: HandsResult, *, captured_ns: int, model: str) -> None:
         """Remember what was seen before the first frame was scheduled; it counts as frame -1."""
         self._tracker.update(result, captured_ns=captured_ns)
-        self._newest = (BEFORE_THE_FIRST, captured_ns)
+        self._newest = Seen(frame_id=BEFORE_THE_FIRST, captured_ns=captured_ns, model=model)
 
     def fresh(self, flight: Flight, result: HandsResult, *, path: Path, model: str, now_ns: int) -> None:
         """A valid result of this frame's own pixels."""
         self._tracker.update(result, captured_ns=flight.scheduled_ns)
-        if self._newest is None or flight.scheduled_ns > self._newest[1]:
-            self._newest = (flight.frame_id, flight.scheduled_ns)
+        if self._newest is None or flight.scheduled_ns > self._newest.captured_ns:
+            self._newest = Seen(frame_id=flight.frame_id, captured_ns=flight.scheduled_ns, model=model)
         answer = self.ledger.settle(
             flight.frame_id,
             now_ns=now_ns,
@@ -54,17 +65,17 @@ class Answers:
         """Answer with the newest result moved forward; False while nothing was ever seen."""
         if self._newest is None:
             return False
-        frame_id, captured_ns = self._newest
+        seen = self._newest
         carried = self._tracker.carry(at_ns=flight.scheduled_ns)
         answer = self.ledger.settle(
             flight.frame_id,
             now_ns=now_ns,
             path=Path.CARRIED,
-            result_frame_id=frame_id,
-            captured_ns=captured_ns,
+            result_frame_id=seen.frame_id,
+            captured_ns=seen.captured_ns,
         )
         # memory fades: beyond the tracker's limit the honest answer is "no hand that I know of"
-        close(flight, answer, hands=carried.hands if carried else (), model="tracker")
+        close(flight, answer, hands=carried.hands if carried else (), model=seen.model)
         return True
 
     def give_up(self, flight: Flight, *, now_ns: int) -> None:

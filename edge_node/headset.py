@@ -168,18 +168,18 @@ class Headset:
 
     def _prime(self) -> None:
         """See once before frames count: the first runs are ten times slower, and frame 0 needs a memory."""
-        task = self._journey.local.engine.task
+        engine = self._journey.local.engine
         for _ in range(PRIMING_RUNS):
             captured_ns = self._parts.clock_ns()
             captured = self._parts.source.capture(0)
             if captured is None:
                 return
             try:
-                seen = task.run(captured.image)
+                seen = engine.task.run(captured.image)
             except InferenceError as error:
                 _log.warning("the first look failed", error=str(error))
                 return
-            self._journey.answers.prime(seen, captured_ns=captured_ns)
+            self._journey.answers.prime(seen, captured_ns=captured_ns, model=engine.label)
 
     def stop(self) -> None:
         """Schedule no more frames. From any thread and from signal handlers."""

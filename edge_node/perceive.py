@@ -24,6 +24,7 @@ from inference.tasks.roi import Roi
 # On a full machine whoever answers, sends and keeps the time has to wake before whoever computes:
 # without it three headsets on two busy cores skipped up to 2 % of their frames, with it none.
 SLOT_NICENESS = 5
+MOST_LATE = 2
 
 
 class Perceiver(Protocol):
@@ -71,6 +72,7 @@ class Perceived:
     done: JobDone
     released_ns: int
     host_late: bool
+    device_ns: int
 
 
 class Starter(Protocol):
@@ -170,7 +172,12 @@ class Perception:
         release = self._accelerator.release(
             segments(done), thermal=thermal, started_ns=done.started_ns, ended_ns=done.ended_ns
         )
-        self._held = Perceived(done=done, released_ns=release.at_ns, host_late=release.host_late)
+        self._held = Perceived(
+            done=done,
+            released_ns=release.at_ns,
+            host_late=release.host_late,
+            device_ns=release.device_ns,
+        )
 
     def take_due(self, *, now_ns: int) -> Perceived | None:
         """The held result once its time has come; frees the slot."""
@@ -179,8 +186,8 @@ class Perception:
             return None
         self._held = None
         duration_ns = held.released_ns - held.done.started_ns
-        if not held.host_late:  # what the host missed says nothing of how long the device takes
-            self.durations.add(duration_ns)
+        # a stall of the host says nothing of the next run: remembered whole, it would hedge every frame at once
+        self.durations.add(min(duration_ns, MOST_LATE * held.device_ns))
         self.use.jobs += 1
         self.use.busy_ns += duration_ns
         self.use.host_late += held.host_late

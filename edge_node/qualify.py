@@ -17,7 +17,7 @@ from inference.packages import open_package
 from inference.runtimes.registry import open_runtime
 from schemas.states import FailureReason
 
-NICENESS = 10
+NICENESS = 5
 OPEN_TIMEOUT_S = 20.0
 
 

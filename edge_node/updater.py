@@ -25,7 +25,7 @@ from schemas.states import TERMINAL, FailureReason, UpdateEvent, UpdateState
 
 _log = structlog.get_logger("edge_node.updater")
 
-NICENESS = 10
+NICENESS = 5
 NS_PER_S = 1_000_000_000
 RESEND_S = 2.0
 PROGRESS_EVERY_NS = 500_000_000
