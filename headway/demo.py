@@ -38,6 +38,7 @@ from headway.setup import cache_dir
 from headway.story_report import read_events, write_report
 from headway.timeline import NOMINAL_S, SHORTEST_S, timeline
 from inference.publish import publish
+from observability import log
 
 SITE = "demo"
 HEADSETS = ("hs-1", "hs-2", "hs-3")
@@ -73,6 +74,7 @@ def demo(
         typer.echo(f"headway demo: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
     console = Console(stderr=True)
+    log.configure("demo", level="warning")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _alone(out):

@@ -54,7 +54,8 @@ def draw(
             axis.axvspan(*outages[headset], color="#999999", alpha=0.35, lw=0, label="network cut")
         for mark in marks:
             axis.axvline(mark.at_s, color=ACCEPTED_COLOUR if mark.good else REFUSED_COLOUR, lw=0.8, ls="--")
-        axis.legend(loc="upper right", fontsize=7, ncols=5, framealpha=0.9)
+        if axis.get_legend_handles_labels()[0]:  # a headset without frames has nothing to explain
+            axis.legend(loc="upper right", fontsize=7, ncols=5, framealpha=0.9)
     for mark in marks:
         axes[0].annotate(
             mark.text,

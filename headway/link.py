@@ -76,6 +76,7 @@ class Link:
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
+            start_new_session=True,  # Ctrl-C is for the door; the link ends with its stdin
         )
         self.port = int(str(self._read_answer()["port"]))
 

@@ -15,6 +15,7 @@ from headway.cast import Cast, check_alive
 from headway.errors import HeadwayError
 from headway.provision import ensure_models, ensure_mosquitto
 from headway.setup import cache_dir
+from observability import log
 
 CHECK_EVERY_S = 0.5
 
@@ -35,6 +36,7 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as one JSON line.")] = False,
 ) -> None:
     """Start a site; exits with 1 when a part of it dies."""
+    log.configure("up", level="warning")
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: ended.set())
