@@ -119,6 +119,7 @@ def test_a_relative_state_folder_is_one_below_the_callers(tmp_path, monkeypatch)
     assert (tmp_path / ".headway" / "broker" / "mosquitto.conf").is_file()
     assert shown.returncode == 1
     assert "Address already in use" in shown.stderr
+    assert shown.stdout == "", "logs and errors leave stdout to the answer"
     assert "Traceback" not in shown.stderr
 
 
