@@ -116,7 +116,9 @@ class Board:
     def note(self, elapsed_s: float, text: str) -> None:
         """Say what happened; it stays on the screen."""
         line = f"{elapsed_s:5.1f} s  {text}"
-        (self._live.console if self._live else self._console).print(Text(line), highlight=False)
+        (self._live.console if self._live else self._console).print(
+            Text(line), highlight=False, soft_wrap=True
+        )
 
     def tick(self, elapsed_s: float) -> None:
         """Show the newest figures; call this a few times a second."""
@@ -129,7 +131,7 @@ class Board:
                 line = f"{elapsed_s:5.1f} s  {headset}: " + ", ".join(
                     f"{name} {cell}" for name, cell in pairs
                 )
-                self._console.print(Text(line), highlight=False)
+                self._console.print(Text(line), highlight=False, soft_wrap=True)
 
     def _table(self, elapsed_s: float) -> Table:
         table = Table(

@@ -153,6 +153,10 @@ class Play:
         self._note(f"the network of {self._headsets[0]} is cut for {CUT_S:g} s")
 
     def _restore(self) -> None:
+        if (
+            self.story.cut_ns is not None
+        ):  # the cut may have come a tick after its cue; its seconds are promised
+            time.sleep(max(0.0, CUT_S - (time.monotonic_ns() - self.story.cut_ns) / 1e9))
         self._link.restore()
         self.story.restored_ns = time.monotonic_ns()
         self._note(f"the network of {self._headsets[0]} is back")

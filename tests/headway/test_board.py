@@ -92,6 +92,14 @@ def test_on_a_terminal_the_table_is_redrawn_and_what_happened_stays():
     assert "1.2 s  the network of hs-1 is cut [bold]for 3 s[/bold]" in shown, "a note is text, not markup"
 
 
+def test_a_plain_line_is_one_line_however_narrow_the_place():
+    text = io.StringIO()
+    board = Board(Console(file=text, width=40), lambda: {"hs-1": REPORT}, seconds=60.0)
+    board.tick(0.0)
+    board.note(0.1, "x" * 100)
+    assert len(text.getvalue().splitlines()) == 2
+
+
 def test_a_board_without_headsets_is_empty_not_broken():
     board, text = board_on({}, terminal=False)
     with board:
