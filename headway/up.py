@@ -59,7 +59,8 @@ up.__doc__ = HELP
 def _start(cast: Cast, *, models: dict[str, Path], as_json: bool) -> None:
     cast.start_broker()
     cast.start_manager()
-    cast.start_worker("w-1", models=next(iter(models.values())).parent)
+    folder = next(iter(models.values())).parent
+    cast.start_worker("w-1", models=folder)
     addresses = {"broker": cast.broker_url, "manager": cast.manager_url, "site": cast.site, "worker": "w-1"}
     if as_json:
         typer.echo(json.dumps(addresses))
@@ -68,6 +69,7 @@ def _start(cast: Cast, *, models: dict[str, Path], as_json: bool) -> None:
     typer.echo(f"manager  {cast.manager_url}   (REST, OpenAPI at /docs)")
     typer.echo(f"worker   w-1 answers hands at site {cast.site}; logs in {cast.logs}")
     typer.echo(
-        f"next     headway node run --id hs-1 --site {cast.site} --broker {cast.broker_url} --source webcam:0"
+        f"next     headway node run --id hs-1 --site {cast.site} --broker {cast.broker_url} --source webcam:0 "
+        f"--state {cast.folder / 'hs-1'} --models {folder}"
     )
     typer.echo("stop     Ctrl-C")
