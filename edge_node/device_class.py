@@ -73,12 +73,12 @@ DEVICE_CLASSES: dict[str, DeviceClass] = {
         simulated=True,
         heat=_XR_HEAT,
         durations_ms={
-            (S.PALM, T.NOMINAL): (13.0, 13.3, 14.0, 15.6, 18.2, 21.0),
-            (S.LANDMARK_FLOAT, T.NOMINAL): (20.4, 21.0, 22.0, 24.6, 28.6, 33.0),
-            (S.LANDMARK_INT8, T.NOMINAL): (8.3, 8.6, 9.0, 10.1, 11.7, 13.5),
-            (S.PALM, T.THROTTLED): (18.5, 19.0, 20.0, 22.4, 26.0, 30.0),
-            (S.LANDMARK_FLOAT, T.THROTTLED): (29.0, 30.0, 31.5, 35.2, 41.0, 47.0),
-            (S.LANDMARK_INT8, T.THROTTLED): (11.9, 12.3, 12.9, 14.4, 16.8, 19.3),
+            (S.PALM, T.NOMINAL): (18.6, 19.1, 20.0, 22.4, 26.0, 30.0),
+            (S.LANDMARK_FLOAT, T.NOMINAL): (23.2, 23.9, 25.0, 28.0, 32.5, 37.5),
+            (S.LANDMARK_INT8, T.NOMINAL): (16.7, 17.2, 18.0, 20.2, 23.4, 27.0),
+            (S.PALM, T.THROTTLED): (26.5, 27.2, 28.5, 31.9, 37.1, 42.8),
+            (S.LANDMARK_FLOAT, T.THROTTLED): (33.5, 34.4, 36.0, 40.3, 46.8, 54.0),
+            (S.LANDMARK_INT8, T.THROTTLED): (24.2, 24.8, 26.0, 29.1, 33.8, 39.0),
         },
     ),
     "xr-fast": DeviceClass(

@@ -16,8 +16,6 @@ from inference.errors import InferenceError
 from inference.runtimes.base import Model, Runtime
 from inference.tasks.hands import HandsConfig, HandTask
 
-FACTORY_LANDMARK = "hand_landmark_full.tflite"
-FACTORY_PALM = "palm_detection_full.tflite"
 LANDMARKS: dict[str, Segment] = {
     "float": Segment.LANDMARK_FLOAT,
     "float16": Segment.LANDMARK_FLOAT,
@@ -29,11 +27,11 @@ LANDMARKS: dict[str, Segment] = {
 class EngineMaker:
     """Makes engines with one runtime, one palm detector and one task configuration."""
 
-    def __init__(self, runtime: Runtime, *, models: Path, config: HandsConfig) -> None:
+    def __init__(self, runtime: Runtime, *, models: Path, config: HandsConfig, variant: str = "full") -> None:
         self._runtime = runtime
-        self._models = models
+        self._landmark = models / f"hand_landmark_{variant}.tflite"
         self._config = config
-        self._palm: Model = self._load(models / FACTORY_PALM)
+        self._palm: Model = self._load(models / f"palm_detection_{variant}.tflite")
 
     def factory(self) -> Engine:
         """The engine that every headset is delivered with.
@@ -41,7 +39,7 @@ class EngineMaker:
         Raises:
             SettingsError: the models are not where the user said.
         """
-        return self.engine(self._models / FACTORY_LANDMARK, label="factory", quantisation="float")
+        return self.engine(self._landmark, label="factory", quantisation="float")
 
     def engine(self, landmark: Path, *, label: str, quantisation: str) -> Engine:
         """An engine around a landmark model file.

@@ -64,7 +64,12 @@ def run_node(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) -> 
 
 def _run_held(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) -> dict[str, object]:
     runtime = open_runtime(RUNTIME)
-    maker = EngineMaker(runtime, models=settings.models, config=HandsConfig(max_hands=settings.max_hands))
+    maker = EngineMaker(
+        runtime,
+        models=settings.models,
+        config=HandsConfig(max_hands=settings.max_hands),
+        variant=settings.variant,
+    )
     factory = maker.factory()
     source = open_source(settings.source, _place(settings))
     try:

@@ -11,6 +11,7 @@ from schemas.errors import TopicError
 from schemas.topics import check_id
 
 MAX_FPS = 240.0
+VARIANTS = ("full", "lite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class NodeSettings:
     device_class: str = "host"
     split: SplitConfig = field(default_factory=SplitConfig)
     fps: float = 30.0
+    variant: str = "full"  # of the models it is delivered with
     max_hands: int = 1
     seconds: float | None = None  # None: until told to stop
     events: Path | None = None
@@ -51,6 +53,8 @@ class NodeSettings:
         if self.device_class not in DEVICE_CLASSES:
             names = ", ".join(DEVICE_CLASSES)
             raise SettingsError(f"no device class {self.device_class!r}: choose one of {names}")
+        if self.variant not in VARIANTS:
+            raise SettingsError(f"--variant is {self.variant!r}: choose one of {', '.join(VARIANTS)}")
         for name, value, low, high in (
             ("--fps", self.fps, 1.0, MAX_FPS),
             ("--max-hands", self.max_hands, 1, 8),

@@ -210,7 +210,16 @@ class _Stage:
             started_ns[headset] = time.monotonic_ns()
             cast.start_headset(
                 headset,
-                ["--source", source, "--models", str(material.models), "--device-class", "xr-slow"]
+                [
+                    "--source",
+                    source,
+                    "--models",
+                    str(material.models),
+                    "--device-class",
+                    "xr-slow",
+                    "--variant",
+                    "lite",
+                ]
                 + ["--policy", "local", "--deadline-ms", str(DEADLINE_MS), "--offset", str(97 * number)]
                 + ["--events", str(self._work / f"{headset}.jsonl")],
                 broker_url=link.url if number == 0 else None,
