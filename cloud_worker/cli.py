@@ -54,6 +54,7 @@ def run(  # noqa: PLR0917 - typer reads one parameter per option
     state: Annotated[
         Path, typer.Option(envvar="HEADWAY_STATE", help="Folder of the session counter.")
     ] = Path(".headway/worker"),
+    variant: Annotated[str, typer.Option(help="Size of the hand models: full or lite.")] = "full",
     max_hands: Annotated[int, typer.Option(min=1, max=16, help="Hands looked for in a frame.")] = 2,
     max_pixels: Annotated[
         int, typer.Option(min=1, max=1 << 28, help="Larger images are refused before they are decoded.")
@@ -90,6 +91,7 @@ def run(  # noqa: PLR0917 - typer reads one parameter per option
         providers=tuple(provider or ()),
         slots=slots,
         queue_depth=queue,
+        variant=variant,
         max_hands=max_hands,
         max_pixels=max_pixels,
         null_reply_bytes=null_reply_bytes,

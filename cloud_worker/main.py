@@ -55,6 +55,7 @@ class WorkerOptions:
     providers: tuple[str, ...] = ()
     slots: int = 1
     queue_depth: int = 16  # headsets in line
+    variant: str = "full"
     max_hands: int = 2
     max_pixels: int = 4096 * 2160
     null_reply_bytes: int = 1024  # runtime null: size of the answer's tensor
@@ -126,6 +127,7 @@ def make_kitchen(options: WorkerOptions) -> Kitchen:
     return hands_kitchen(
         options.models_dir,
         runtime=options.runtime,
+        variant=options.variant,
         max_hands=options.max_hands,
         max_pixels=options.max_pixels,
         clock_ns=time.perf_counter_ns,

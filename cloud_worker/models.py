@@ -23,7 +23,8 @@ ENGINES: dict[str, str] = {"litert": "litert", "onnxruntime": "onnx"}
 NULL = "null"
 RUNTIME_NAMES = (*ENGINES, NULL)
 
-HAND_FILES = {"palm": "palm_detection_full", "landmark": "hand_landmark_full"}
+HAND_FILES = {"palm": "palm_detection", "landmark": "hand_landmark"}
+VARIANTS = ("full", "lite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +58,17 @@ def hands_kitchen(
     clock_ns: Callable[[], int],
     providers: tuple[str, ...] = (),
     threads: int = 1,
+    variant: str = "full",
 ) -> Kitchen:
     """The hand task with the models of a folder.
 
     Raises:
         WorkerConfigError: the engine is missing or a model file is absent; names the fix.
     """
+    if variant not in VARIANTS:
+        raise WorkerConfigError(f"no variant {variant!r} of the hand models: choose {' or '.join(VARIANTS)}")
     row = RUNTIMES[ENGINES[runtime]]
-    files = {part: folder / f"{name}{row.suffix}" for part, name in HAND_FILES.items()}
+    files = {part: folder / f"{name}_{variant}{row.suffix}" for part, name in HAND_FILES.items()}
     if absent := [str(path) for path in files.values() if not path.is_file()]:
         raise WorkerConfigError(
             f"no model file {' and '.join(absent)}: pass the folder that holds it with --models, "

@@ -72,13 +72,13 @@ class Cast:
         self.manager_url = str(ready["url"])
         return self.manager_url
 
-    def start_worker(self, worker: str, *, models: Path) -> None:
-        """Start a worker that answers the task ``hands`` with the float models of a folder."""
+    def start_worker(self, worker: str, *, models: Path, variant: str) -> None:
+        """Start a worker that answers the task ``hands`` with the float models of a folder, full or lite."""
         self._start(
             worker,
             ["worker", "run", "--id", worker, "--site", self.site, "--broker", self.broker_url]
             + ["--task", "hands", "--models", str(models), "--state", str(self.folder / worker)]
-            + ["--max-hands", "1", "--json"],
+            + ["--variant", variant, "--max-hands", "1", "--json"],
         )
 
     def start_headset(self, headset: str, arguments: list[str], *, broker_url: str | None = None) -> None:

@@ -43,6 +43,7 @@ from observability import log
 SITE = "demo"
 HEADSETS = ("hs-1", "hs-2", "hs-3")
 DEADLINE_MS = 100
+DEVICE_CLASS = "xr-slow"
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
@@ -126,6 +127,7 @@ class _Stage:
             "setup_s": round(setup_s, 1),
             "seconds": 0.0,
             "host_load": None,
+            "variant": material.variant,
             "interrupted": False,
             "error": None,
         }
@@ -156,7 +158,7 @@ class _Stage:
                 "protocol": "5",
             }
             cast.start_manager()
-            cast.start_worker("w-1", models=material.models)
+            cast.start_worker("w-1", models=material.models, variant=material.variant)
             host, _, port = cast.broker_url.removeprefix("mqtt://").partition(":")
             with Link(host, int(port)) as link:
                 play = self._rehearse(cast, reactor, material, link=link, seconds=seconds)
@@ -210,17 +212,9 @@ class _Stage:
             started_ns[headset] = time.monotonic_ns()
             cast.start_headset(
                 headset,
-                [
-                    "--source",
-                    source,
-                    "--models",
-                    str(material.models),
-                    "--device-class",
-                    "xr-slow",
-                    "--variant",
-                    "lite",
-                ]
+                ["--source", source, "--models", str(material.models), "--variant", material.variant]
                 + ["--policy", "local", "--deadline-ms", str(DEADLINE_MS), "--offset", str(97 * number)]
+                + ["--device-class", DEVICE_CLASS]
                 + ["--events", str(self._work / f"{headset}.jsonl")],
                 broker_url=link.url if number == 0 else None,
             )

@@ -6,6 +6,7 @@ model is always calibrated on photos that show hands, and left out, with the gat
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ FPS = 30.0
 VIDEO_FRAMES = 600  # of a user's video: 20 s, 400 MB of frames at 640 x 360
 LANDMARK, LANDMARK_LITE, PALM = "hand_landmark_full", "hand_landmark_lite", "palm_detection_full"
 
+CORES_FOR_FULL = (
+    4  # three headsets and a worker with the full models need 1.2 cores more than with the lite ones
+)
+
 Tell = Callable[[str], None]
 
 
@@ -35,7 +40,7 @@ class Material:
     """Everything the play needs. ``sources`` has one entry per headset, in the form `node run` takes.
 
     ``ring`` holds the frames of the sources that are walks; ``small`` is the int8 package, or the float lite
-    one where the gate refused int8 (``refused`` then says why).
+    one where the gate refused int8 (``refused`` then says why). ``variant``: the models headsets are delivered with and the worker runs.
     """
 
     models: Path
@@ -44,7 +49,13 @@ class Material:
     full: Package
     small: Package
     lite: Package
+    variant: str
     refused: tuple[str, ...]
+
+    @property
+    def other(self) -> Package:
+        """A sound package that no headset of the demo has."""
+        return self.lite if self.variant == "full" and not self.refused else self.full
 
 
 def prepare(folder: Path, *, cache: Path, source: str | None, headsets: int, tell: Tell) -> Material:
@@ -75,6 +86,7 @@ def prepare(folder: Path, *, cache: Path, source: str | None, headsets: int, tel
         full=full,
         small=small,
         lite=lite,
+        variant="full" if (os.cpu_count() or 1) >= CORES_FOR_FULL else "lite",
         refused=refused,
     )
 

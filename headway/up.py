@@ -60,7 +60,7 @@ def _start(cast: Cast, *, models: dict[str, Path], as_json: bool) -> None:
     cast.start_broker()
     cast.start_manager()
     folder = next(iter(models.values())).parent
-    cast.start_worker("w-1", models=folder)
+    cast.start_worker("w-1", models=folder, variant="full")
     addresses = {"broker": cast.broker_url, "manager": cast.manager_url, "site": cast.site, "worker": "w-1"}
     if as_json:
         typer.echo(json.dumps(addresses))

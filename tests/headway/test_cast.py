@@ -100,7 +100,7 @@ def test_two_casts_on_one_machine_do_not_collide(mosquitto_binary, tmp_path):
 def test_a_worker_that_does_not_become_ready_is_an_error_and_ended_with_the_cast(cast, tmp_path):
     cast.start_broker()
     with pytest.raises(ChildError, match="w-1 ended with status"):
-        cast.start_worker("w-1", models=tmp_path / "no-models")
+        cast.start_worker("w-1", models=tmp_path / "no-models", variant="full")
     cast.stop()
     assert not naming(tmp_path)
 

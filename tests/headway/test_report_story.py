@@ -45,6 +45,7 @@ def material(packages, tmp_path):
         full=packages["full"],
         small=packages["lite"],
         lite=packages["lite"],
+        variant="lite",
         refused=("scores collapse",),
     )
 
