@@ -33,7 +33,7 @@ told = json.loads(sys.argv[1])
 lite = open_package(pathlib.Path(told["lite"]))
 ready = Material(
     models=pathlib.Path(told["models"]), sources=("walk:" + told["ring"],) * 3, ring=pathlib.Path(told["ring"]),
-    full=lite, small=lite, lite=lite, refused=("left out by this test",),
+    full=lite, small=lite, lite=lite, variant="lite", refused=("left out by this test",),
 )
 demo.prepare = lambda *given, **named: ready
 demo.bad_rollouts = lambda **named: ()  # these runs end long before them

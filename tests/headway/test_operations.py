@@ -24,7 +24,7 @@ def operations(manager_url):
 
 def test_a_command_answers_what_a_look_then_sees(operations):
     operations.command("group", "create", "line-a")
-    assert [row["name"] for row in operations.look("/groups")] == ["line-a"]
+    assert "line-a" in {row["name"] for row in operations.look("/groups")}
 
 
 def test_a_command_that_fails_carries_what_it_said(operations):
@@ -32,12 +32,7 @@ def test_a_command_that_fails_carries_what_it_said(operations):
         operations.command("device", "show", "nobody")
 
 
-def test_a_command_may_run_beside_the_caller(operations):
-    future = operations.begin("device", "ls")
-    assert future.result(timeout=30) == []
-
-
-def test_commands_begun_at_once_run_one_after_the_other(operations):
+def test_commands_begun_beside_the_caller_run_one_after_the_other(operations):
     futures = [operations.begin("group", "create", f"line-{letter}") for letter in "bc"]
     for future in futures:
         future.result(timeout=30)
