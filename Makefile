@@ -25,7 +25,7 @@ setup-tflite:  ## the environment of tflite-runtime, on Python 3.10 and 3.11
 	else echo "setup: no tflite-runtime for this Python; its tests will skip"; fi
 
 demo: setup  ## the main job end to end, about a minute; ARGS="--seconds 30" and the like
-	@$(BIN)/python -m headway.provision
+	@$(BIN)/python -m headway.provision mosquitto models
 	@$(BIN)/headway demo $(ARGS)
 
 test: setup-test setup-tflite  ## every test

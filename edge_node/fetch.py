@@ -14,7 +14,14 @@ from typing import BinaryIO
 from edge_node.errors import UpdateError
 from edge_node.model_store import MANIFEST_NAME, ModelStore
 from edge_node.transfer import Arrival, Transfer
-from schemas.documents import ChunkRequest, ModelFile, ModelManifest, PackageRef, parse_document
+from schemas.documents import (
+    MAX_MANIFEST_BYTES,
+    ChunkRequest,
+    ModelFile,
+    ModelManifest,
+    PackageRef,
+    parse_document,
+)
 from schemas.errors import MalformedMessage
 from schemas.states import FailureReason
 from schemas.topics import CHUNK_BYTES
@@ -90,7 +97,7 @@ class Fetcher:
         transfer = Transfer(digest=ref.digest, size_bytes=ref.manifest_bytes, chunk_bytes=CHUNK_BYTES)
         self._run(transfer, path, what="the manifest")
         try:
-            manifest = parse_document(ModelManifest, path.read_bytes())
+            manifest = parse_document(ModelManifest, path.read_bytes(), max_bytes=MAX_MANIFEST_BYTES)
         except MalformedMessage as error:
             raise UpdateError(FailureReason.BAD_MANIFEST, str(error)) from error
         check_manifest(manifest, ref, task=self._task, runtime=self._runtime)

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Mapping
 from fleet_manager.artifacts import ArtifactStore
 from fleet_manager.domain import Model
 from fleet_manager.errors import RefusedError, TooLargeError
-from schemas.documents import ModelManifest, PackageRef, parse_document
+from schemas.documents import MAX_MANIFEST_BYTES, ModelManifest, PackageRef, parse_document
 from schemas.errors import MalformedMessage
 from schemas.topics import CHUNK_BYTES
 
-MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_FILES = 16
 
 

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from fleet_manager.artifacts import READ_BYTES
 from fleet_manager.domain import Model
 from fleet_manager.errors import RefusedError
-from fleet_manager.publication import MAX_FILES, MAX_MANIFEST_BYTES
+from fleet_manager.publication import MAX_FILES
+from schemas.documents import MAX_MANIFEST_BYTES
 
 MODELS_PATH = "/v1/models"
 MANIFEST_PART = "manifest"

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from inference.cache import models_dir
 from inference.errors import InferenceError, OracleError
 from inference.hand_evaluation import Evaluation, Watch, evaluate
 from inference.oracle import read_photos, read_videos
@@ -91,7 +92,7 @@ def _model_paths(folder: Path | None, variant: str) -> dict[str, Path]:
     """
     names = {"palm": f"palm_detection_{variant}", "landmark": f"hand_landmark_{variant}"}
     if folder is None:
-        cache = _cache_dir(os.environ) / "models"
+        cache = models_dir(os.environ)
         return {role: fetch(name, cache)[name] for role, name in names.items()}
     paths = {role: folder / known(name)[0].file_name for role, name in names.items()}
     absent = [path for path in paths.values() if not path.is_file()]
@@ -100,11 +101,6 @@ def _model_paths(folder: Path | None, variant: str) -> dict[str, Path]:
             f"{absent[0]} does not exist: run `headway model import hands` or leave out --models"
         )
     return paths
-
-
-def _cache_dir(environ: Mapping[str, str]) -> Path:
-    home = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(environ.get("HEADWAY_CACHE") or Path(home) / "headway")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from inference.errors import ModelPackageError
 from inference.golden import Golden, record_golden, write_golden
 from inference.runtimes.base import Array, Runtime
 from schemas.documents import (
-    MAX_DOCUMENT_BYTES,
+    MAX_MANIFEST_BYTES,
     GoldenOutput,
     ModelFile,
     ModelManifest,
@@ -120,8 +120,8 @@ def build_package(
         write_golden(golden, draft / GOLDEN_NAME)
         manifest = _manifest(draft, model.name, golden=golden, facts=facts)
         content = canonical_bytes(manifest)
-        if len(content) > MAX_DOCUMENT_BYTES:
-            msg = f"the manifest has {len(content)} bytes, allowed are {MAX_DOCUMENT_BYTES}: use a smaller model"
+        if len(content) > MAX_MANIFEST_BYTES:
+            msg = f"the manifest has {len(content)} bytes, allowed are {MAX_MANIFEST_BYTES}: use a smaller model"
             raise ModelPackageError(msg)
         (draft / MANIFEST_NAME).write_bytes(content)
         return _settle(draft, out / hashlib.sha256(content).hexdigest())
@@ -145,7 +145,7 @@ def open_package(directory: Path, /) -> Package:
         msg = f"the manifest of {directory.name[:12]} hashes to {digest[:12]}: it was altered, fetch it again"
         raise ModelPackageError(msg)
     try:
-        manifest = parse_document(ModelManifest, content)
+        manifest = parse_document(ModelManifest, content, max_bytes=MAX_MANIFEST_BYTES)
     except MalformedMessage as error:
         msg = f"the manifest of {directory} is malformed ({error}): build or fetch the package again"
         raise ModelPackageError(msg) from error

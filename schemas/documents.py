@@ -18,7 +18,7 @@ from schemas.states import FailureReason, UpdateState
 
 # fmt: off
 __all__ = [  # one door to every document: some live in deployments, fields and manifests
-    "MAX_DOCUMENT_BYTES", "Ack", "BootId", "ChunkRequest", "Command", "DeploymentSpec", "Desired",
+    "MAX_DOCUMENT_BYTES", "MAX_MANIFEST_BYTES", "Ack", "BootId", "ChunkRequest", "Command", "DeploymentSpec", "Desired",
     "DevicePresence", "Digest", "Document", "EnrolReply", "EnrolRequest", "Event", "GoldenOutput", "Id",
     "Load", "ManagerPresence", "ModelFile", "ModelManifest", "Name", "OutputRecord", "PackageRef",
     "PolicyName", "Reading", "Reply", "Reported", "Resync", "SplitConfig", "Target", "TelemetryMirror",
@@ -27,13 +27,14 @@ __all__ = [  # one door to every document: some live in deployments, fields and 
 # fmt: on
 
 MAX_DOCUMENT_BYTES = 64 * 1024
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # hashes of 60 KiB chunks: enough for models of 3 GB
 
 
 class PackageRef(Reading):
     """A model package by its content address. ``digest`` is the sha256 of the manifest's bytes."""
 
     digest: Digest
-    manifest_bytes: Annotated[int, Field(gt=0, le=4 * 1024 * 1024)]
+    manifest_bytes: Annotated[int, Field(gt=0, le=MAX_MANIFEST_BYTES)]
     name: Name
     version: Version
     model_digest: Digest

@@ -82,7 +82,8 @@ def decode_palms(
     regressors: NDArray[np.float32], logits: NDArray[np.float32], min_score: float, nms_iou: float
 ) -> list[Palm]:
     """Palms in units of the letterboxed square from regressors (2016, 18) and logits (2016,)."""
-    scores = 1 / (1 + np.exp(-np.clip(logits, -_LOGIT_CLIP, _LOGIT_CLIP)))
+    # in float64: exp(100) of the reference graph's clip does not fit a float32
+    scores = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -_LOGIT_CLIP, _LOGIT_CLIP)))
     hits = np.flatnonzero(scores >= min_score)
     values = regressors[hits] / np.float32(PALM_SIDE)
     centres = values[:, :2] + palm_anchors()[hits]
