@@ -15,17 +15,16 @@ from matplotlib.figure import Figure
 
 COLOURS = {"local": "#1f77b4", "offload": "#2ca02c", "carried": "#ff7f0e", "none": "#d62728"}
 LATE_COLOUR = "#d62728"
-REFUSED_COLOUR = "#d62728"
-ACCEPTED_COLOUR = "#2ca02c"
+MARK_COLOURS = {None: "#777777", True: "#2ca02c", False: "#d62728"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A moment worth a line in the picture, in seconds after the streams started."""
+    """A moment of a deployment, in seconds after the streams started; ``good`` is None while it is open."""
 
     at_s: float
     text: str
-    good: bool
+    good: bool | None
 
 
 def draw(
@@ -53,10 +52,12 @@ def draw(
         if headset in outages:
             axis.axvspan(*outages[headset], color="#999999", alpha=0.35, lw=0, label="network cut")
         for mark in marks:
-            axis.axvline(mark.at_s, color=ACCEPTED_COLOUR if mark.good else REFUSED_COLOUR, lw=0.8, ls="--")
+            axis.axvline(
+                mark.at_s, color=MARK_COLOURS[mark.good], lw=0.8, ls=":" if mark.good is None else "--"
+            )
         if axis.get_legend_handles_labels()[0]:  # a headset without frames has nothing to explain
-            axis.legend(loc="upper right", fontsize=7, ncols=5, framealpha=0.9)
-    for mark in marks:
+            axis.legend(loc="upper left", fontsize=7, ncols=5, framealpha=0.9)
+    for mark in (mark for mark in marks if mark.good is not None):
         axes[0].annotate(
             mark.text,
             (mark.at_s, 1.0),

@@ -182,7 +182,7 @@ class Play:
         if self._begun is not None and self._begun[2].done():
             title, _bad, future = self._begun
             self._watched, self._begun = str(future.result()["id"]), None
-            self.story.marks.append(Mark(at_s=self.elapsed_s(), text=f"{title} begins", good=True))
+            self.story.marks.append(Mark(at_s=self.elapsed_s(), text=f"{title} begins", good=None))
         if self._watched is not None:
             shown = self.operations.look(f"/deployments/{self._watched}")
             if shown["outcome"] != RUNNING:
