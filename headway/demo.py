@@ -44,6 +44,8 @@ SITE = "demo"
 HEADSETS = ("hs-1", "hs-2", "hs-3")
 DEADLINE_MS = 100
 DEVICE_CLASS = "xr-slow"
+PICTURES = ("overlay.mp4", "overlay.jpg", "latency.png")
+LABELS = {"shortfalls": "broken promise", "missed_aims": "aim missed on this machine"}
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
@@ -118,6 +120,8 @@ class _Stage:
     def run(self, *, seconds: float, source: str | None, pictures: bool) -> dict[str, Any]:
         """Set up, play, report; returns the report."""
         shutil.rmtree(self._work, ignore_errors=True)  # what an earlier demo left
+        for name in PICTURES:
+            (self._out / name).unlink(missing_ok=True)
         cache = cache_dir(os.environ)
         mosquitto = ensure_mosquitto(cache)
         material = prepare(self._work, cache=cache, source=source, headsets=len(HEADSETS), tell=self._tell)
@@ -190,9 +194,7 @@ class _Stage:
         for package in {material.full.digest: material.full, material.small.digest: material.small}.values():
             operations.command("model", "publish", str(package.directory))
         operations.command("group", "create", GROUP)
-        # Where int8 was refused the group runs the lite model: then the full one is what nobody has yet.
-        other = material.full if material.refused else material.lite
-        bad = bad_rollouts(sound=material.small, other=other, out=self._work / "bad")
+        bad = bad_rollouts(sound=material.small, other=material.other, out=self._work / "bad")
         for rollout in bad:
             publish(rollout.package, manager=cast.manager_url)  # past the gate of `headway model publish`
         feed = TelemetryFeed(url=cast.broker_url, site=SITE, reactor=reactor)
@@ -221,9 +223,8 @@ class _Stage:
         return started_ns
 
     def _tell(self, text: str) -> None:
-        self._console.print(
-            f"{time.monotonic() - self._started_s:5.1f} s  {text}", highlight=False, markup=False
-        )
+        line = f"{time.monotonic() - self._started_s:5.1f} s  {text}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _tell_agreement(self, material: Material) -> None:
         for name, record in material.small.manifest.agreement.items():
@@ -243,14 +244,20 @@ def _conclude(report: dict[str, Any], *, out: Path, console: Console, as_json: b
     if report["interrupted"]:
         console.print(f"interrupted; a partial report is in {out / 'report.json'}")
         raise typer.Exit(EXIT_INTERRUPTED)
-    for text in report["shortfalls"]:
-        console.print(f"broken promise: {text}", style="red", highlight=False, markup=False)
+    for kind, style in (("shortfalls", "red"), ("missed_aims", "yellow")):
+        for text in report[kind]:
+            console.print(
+                f"{LABELS[kind]}: {text}", style=style, highlight=False, markup=False, soft_wrap=True
+            )
     if report["shortfalls"]:
         raise typer.Exit(EXIT_FAILED)
-    scheduled = sum(entry["scheduled"] for entry in report["headsets"])
-    late = sum(entry["late"] for entry in report["headsets"])
-    console.print(
-        f"done: {scheduled} frames, none without an answer, {late} late; 1 rollout succeeded, 3 bad ones refused; "
-        f"see {out}/overlay.mp4, overlay.jpg, latency.png and report.json",
-        highlight=False,
+    console.print(_summary(report, out=out), highlight=False, soft_wrap=True)
+
+
+def _summary(report: dict[str, Any], *, out: Path) -> str:
+    total = {name: sum(entry[name] for entry in report["headsets"]) for name in ("scheduled", "late")}
+    made = ", ".join(name for name in PICTURES if (out / name).exists())
+    return (
+        f"done: {total['scheduled']} frames, none without an answer, {total['late']} late; 1 rollout succeeded, "
+        f"3 bad ones refused; see {', '.join(filter(None, (made, 'report.json')))} in {out}"
     )

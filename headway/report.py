@@ -122,3 +122,24 @@ def shortfalls(report: Mapping[str, Any]) -> list[str]:
         if row["outcome"] != "failed"
     ]
     return found + [f"the checker disagrees: {text}" for text in report["checker"]["findings"]]
+
+
+MOST_LATE, MOST_SKIPPED = 0.01, 0.02  # shares of the scheduled frames
+
+
+def missed_aims(report: Mapping[str, Any]) -> list[str]:
+    """What a faster or idler host would have shown; said plainly, but no failure of the system."""
+    found: list[str] = []
+    for entry in report["headsets"]:
+        for name, most in (("late", MOST_LATE), ("skipped", MOST_SKIPPED)):
+            if entry[name] > most * entry["scheduled"]:
+                share = entry[name] / entry["scheduled"]
+                found.append(f"{entry['id']} has {share:.1%} {name} frames, at most {most:.0%} were aimed at")
+    paths = {path for entry in report["headsets"] for path, count in entry["paths"].items() if count}
+    found += [f"no frame was answered by {path}" for path in ("local", "offload") if path not in paths]
+    outage = report["outage"]
+    if outage["unanswered"]:
+        found.append(f"{outage['unanswered']} frames of the outage were late or unanswered")
+    if outage["unanswered"] is not None and outage["first_offload_after_ms"] is None:
+        found.append(f"{outage['headset']} did not offload again after the outage")
+    return found

@@ -10,7 +10,7 @@ from typing import Any
 
 from headway.material import Material
 from headway.play import Story
-from headway.report import findings_of, headset_report, outage_report, shortfalls
+from headway.report import findings_of, headset_report, missed_aims, outage_report, shortfalls
 
 Event = dict[str, Any]
 
@@ -65,6 +65,7 @@ def write_report(
         "checker": {"agrees": not findings, "findings": findings},
     }
     report["shortfalls"] = [] if facts["interrupted"] else shortfalls(report)
+    report["missed_aims"] = [] if facts["interrupted"] else missed_aims(report)
     write_whole(
         out / "events.jsonl", "".join(json.dumps(event, separators=(",", ":")) + "\n" for event in events)
     )

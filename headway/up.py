@@ -30,7 +30,7 @@ Example: headway up --state .headway --listen 127.0.0.1:7447
 def up(
     *,
     state: Annotated[Path, typer.Option(help="Folder for databases, artifacts and logs.")] = Path(".headway"),
-    site: Annotated[str, typer.Option(help="Name of the site in every topic.")] = "local",
+    site: Annotated[str, typer.Option(help="Name of the site in every topic.")] = "demo",
     port: Annotated[int | None, typer.Option(help="Broker port; a free one by default.")] = None,
     listen: Annotated[str, typer.Option(help="Address of the manager's REST interface.")] = "127.0.0.1:7447",
     as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as one JSON line.")] = False,

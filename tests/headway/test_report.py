@@ -10,6 +10,7 @@ from headway.report import (
     findings_of,
     frames_of,
     headset_report,
+    missed_aims,
     outage_report,
     quantiles,
     shortfalls,
@@ -216,3 +217,36 @@ def test_a_run_without_deployments_fell_short_of_all_of_them(kept):
 def test_a_checker_that_disagrees_is_a_shortfall(kept):
     kept["checker"]["findings"] = ["hs-1 frame 3: answered 2 times"]
     assert shortfalls(kept) == ["the checker disagrees: hs-1 frame 3: answered 2 times"]
+
+
+# -- aims ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aimed():
+    """A report of a run that met every aim: exactly 1 % late and 2 % skipped are still met."""
+    paths = {"local": 90, "offload": 10}
+    return {
+        "headsets": [{"id": "hs-1", "scheduled": 100, "late": 1, "skipped": 2, "paths": paths}],
+        "outage": {"headset": "hs-1", "unanswered": 0, "first_offload_after_ms": 700.0},
+    }
+
+
+def test_a_run_that_met_every_aim_missed_none(aimed):
+    assert missed_aims(aimed) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value", "said"),
+    [
+        ("headset", "late", 2, "hs-1 has 2.0% late frames, at most 1% were aimed at"),
+        ("headset", "skipped", 3, "hs-1 has 3.0% skipped frames, at most 2% were aimed at"),
+        ("headset", "paths", {"local": 9, "offload": 0}, "no frame was answered by offload"),
+        ("outage", "unanswered", 4, "4 frames of the outage were late or unanswered"),
+        ("outage", "first_offload_after_ms", None, "hs-1 did not offload again after the outage"),
+    ],
+)
+def test_each_missed_aim_is_said_with_its_figure(aimed, where, name, value, said):
+    part = aimed["headsets"][0] if where == "headset" else aimed["outage"]
+    part[name] = value
+    assert missed_aims(aimed) == [said]
