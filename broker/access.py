@@ -56,6 +56,12 @@ def user(role: Role, own_id: str, *, site: str | None) -> User:
     return User(name=f"{role.value}.{check_id('client', own_id)}", role=role, id=own_id, site=site)
 
 
+def own_id(name: str) -> str | None:
+    """Return the id within a user name `{role}.{id}`; None where it is none of ours."""
+    role, _, tail = name.partition(".")
+    return tail if tail and role in {each.value for each in Role} else None
+
+
 def grants(client: User) -> list[Grant]:
     """Return what one client may do, row by row."""
     granted = []

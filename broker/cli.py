@@ -16,8 +16,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from broker.address import parse_url
+from broker.credentials import read_password
 from broker.errors import BrokerRefused, BrokerUnavailable, RoadError, RoadMisuse
 from broker.external import probe
+from broker.login_options import PasswordFileOption, UsernameOption
 from broker.mosquitto import EmbeddedMosquitto, find_mosquitto
 from broker.mosquitto_conf import Purpose
 from broker.production import Production, write_production
@@ -62,14 +64,13 @@ def run(
 def check(
     url: Annotated[str, typer.Argument(help="The broker, as mqtt://host:port.")],
     *,
-    username: Annotated[str | None, typer.Option(help="User name.")] = None,
-    password: Annotated[
-        str | None, typer.Option(envvar="HEADWAY_BROKER_PASSWORD", help="Password; better as a variable.")
-    ] = None,
+    username: UsernameOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask any broker whether it is there and which MQTT versions it speaks."""
     try:
+        password = read_password(password_file) if password_file else None
         answer = probe(parse_url(url), username=username, password=password)
     except RoadMisuse as error:
         _fail(error, EXIT_USAGE)
@@ -86,7 +87,7 @@ def check(
 
 @broker.command(
     epilog="Example: headway broker config --purpose data --site plant-1 --out /etc/mosquitto/headway "
-    "--user device:hs-1 --user worker:w-1 --user manager:hq"
+    "--user device:hs-1 --user worker:w-1 --user manager:office"
 )
 def config(
     *,

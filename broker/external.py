@@ -12,8 +12,11 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from broker.address import BrokerAddress
+from broker.address import BrokerAddress, parse_url
 from broker.errors import BrokerRefused, BrokerUnavailable
+from observability import log
+
+_log = log.get("broker.external")
 
 _LEVELS = {5: 5, 311: 4}  # our name of a version: the protocol level in its CONNECT
 _CONNACK = 0x20
@@ -34,6 +37,7 @@ _REASONS = {
     0x8A: "this client is banned",
     0x97: "a quota is exceeded",
 }
+_LOGIN_REFUSED = {4, 5, 0x86, 0x87}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,26 @@ def probe(
     if not spoken:
         raise BrokerUnavailable(f"{address} answers, but speaks neither MQTT 5 nor 3.1.1: is it a broker?")
     return Probe(address=address, protocols=tuple(spoken))
+
+
+def check_login(
+    url: str, *, username: str | None, password: str | None, protocol: int = 5, timeout_s: float = 2.0
+) -> None:
+    """Ask a broker once whether it lets this user in, because a session would dial again for ever.
+
+    A broker that cannot be asked now is no failure here. Raises BrokerRefused when it turns the user down.
+    """
+    address = parse_url(url)
+    try:
+        code = _connect(address, _LEVELS[protocol], username=username, password=password, timeout_s=timeout_s)
+    except (BrokerUnavailable, BrokerRefused):
+        _log.info("the login could not be tried beforehand", broker=str(address))
+        return
+    if code in _LOGIN_REFUSED:
+        who = f"user {username!r}" if username else "a client without a user name"
+        raise BrokerRefused(
+            f"{address} does not let {who} in ({_REASONS[code]}): check --username and --password-file"
+        )
 
 
 def _connect(

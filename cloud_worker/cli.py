@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from broker.login_options import PasswordFileOption, UsernameOption
+
 worker = typer.Typer(
     help="Answer frames for headsets. Example: headway worker run --id w-1 --models ~/.cache/headway/models",
     no_args_is_help=True,
@@ -45,7 +47,9 @@ def run(  # noqa: PLR0917 - typer reads one parameter per option
     models: Annotated[
         Path | None, typer.Option(envvar="HEADWAY_MODELS", help="Folder of model files.")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="litert, onnxruntime, or null (computes nothing).")] = "litert",
+    runtime: Annotated[
+        str, typer.Option(help="litert, tflite, onnxruntime, or null (computes nothing).")
+    ] = "litert",
     provider: Annotated[
         list[str] | None, typer.Option(help="Execution provider of onnxruntime, best first; may repeat.")
     ] = None,
@@ -63,22 +67,25 @@ def run(  # noqa: PLR0917 - typer reads one parameter per option
         int, typer.Option(min=0, max=1 << 20, help="Size of the answer of --runtime null.")
     ] = 1024,
     protocol: Annotated[Protocol, typer.Option(help="MQTT protocol; 311 is 3.1.1.")] = Protocol.V5,
-    username: Annotated[str | None, typer.Option(envvar="HEADWAY_MQTT_USERNAME")] = None,
-    password: Annotated[
-        str | None, typer.Option(envvar="HEADWAY_MQTT_PASSWORD", help="Better given by the environment.")
-    ] = None,
+    username: UsernameOption = None,
+    password_file: PasswordFileOption = None,
     as_json: Annotated[  # noqa: FBT002 - a switch of the command line
         bool, typer.Option("--json", help="A JSON line when ready and at the end.")
     ] = False,
 ) -> None:
     """Serve headsets until SIGTERM or Ctrl-C: then refuse new work, finish what runs, and leave."""
     # imported when called, so that `--help` needs neither models nor broker
+    from broker.credentials import read_password  # noqa: PLC0415
     from broker.errors import RoadError, RoadMisuse  # noqa: PLC0415
     from cloud_worker.errors import WorkerConfigError, WorkerError  # noqa: PLC0415
     from cloud_worker.main import WorkerOptions, run_worker  # noqa: PLC0415
     from observability import log  # noqa: PLC0415
     from schemas.errors import SchemaError  # noqa: PLC0415
 
+    try:
+        password = read_password(password_file) if password_file else None
+    except RoadMisuse as error:
+        raise _end(error, code=_USAGE) from error
     options = WorkerOptions(
         worker=worker_id,
         site=site,
@@ -131,5 +138,5 @@ def _say(facts: dict[str, object], *, event: str, as_json: bool) -> None:
 
 
 def _end(error: object, *, code: int) -> typer.Exit:
-    typer.echo(f"worker: {error}", err=True)
+    typer.echo(f"headway worker: {error}", err=True)
     return typer.Exit(code)

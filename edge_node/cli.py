@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from broker.errors import RoadError
+from broker.credentials import read_password
+from broker.errors import RoadError, RoadMisuse
+from broker.login_options import PasswordFileOption, UsernameOption
 from edge_node.errors import EdgeError, SettingsError
 from inference.errors import InferenceError
 from observability import log
@@ -42,8 +44,8 @@ def _telemetry() -> None:
     """Keep ``tail`` a command of its own: an app of one command would swallow its name."""
 
 
-def _fail(error: Exception, code: int) -> NoReturn:
-    typer.echo(f"error: {error}", err=True)
+def _fail(error: Exception, code: int, *, command: str = "node") -> NoReturn:
+    typer.echo(f"headway {command}: {error}", err=True)
     raise typer.Exit(code)
 
 
@@ -76,6 +78,8 @@ def run(
     offset: Annotated[int | None, typer.Option(help="First frame in a shared walk; default: by id.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of simulated durations and of a rendered walk.")] = 1,
     mqtt: Annotated[int, typer.Option(help="MQTT protocol: 5 or 311.")] = 5,
+    username: UsernameOption = None,
+    password_file: PasswordFileOption = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON line.")] = False,
 ) -> None:
@@ -107,6 +111,8 @@ def run(
             offset=offset,
             seed=seed,
             protocol=_protocol(mqtt),
+            username=username,
+            password=_password(password_file),
         ),
         as_json=as_json,
     )
@@ -160,6 +166,8 @@ def tail(
     device: Annotated[str | None, typer.Option("--id", help="One headset only; default: all.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long; default: run on.")] = None,
     count: Annotated[int | None, typer.Option(help="Stop after so many lines.", min=1)] = None,
+    username: UsernameOption = None,
+    password_file: PasswordFileOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
     """Follow what headsets report, one line per headset and second.
@@ -176,9 +184,20 @@ def tail(
         return count is None or next(lines) < count
 
     try:
-        follow_telemetry(broker, site=site, device=device, show=show, clock_s=time.monotonic, seconds=seconds)
+        follow_telemetry(
+            broker,
+            site=site,
+            device=device,
+            show=show,
+            clock_s=time.monotonic,
+            seconds=seconds,
+            username=username,
+            password=_password(password_file),
+        )
+    except SettingsError as error:
+        _fail(error, EXIT_USAGE, command="telemetry")
     except (EdgeError, RoadError, TopicError) as error:
-        _fail(error, EXIT_UNAVAILABLE)
+        _fail(error, EXIT_UNAVAILABLE, command="telemetry")
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
@@ -221,6 +240,13 @@ def _protocol(mqtt: int) -> Any:
     if mqtt not in {5, 311}:
         raise SettingsError(f"--mqtt is {mqtt}: choose 5 or 311")
     return mqtt
+
+
+def _password(file: Path | None) -> str | None:
+    try:
+        return read_password(file) if file else None
+    except RoadMisuse as error:
+        raise SettingsError(str(error)) from error
 
 
 def _in_words(summary: dict[str, object]) -> str:

@@ -5,6 +5,7 @@ EdgeError
 ├── SettingsError     a setting that cannot stand
 ├── StoreError        the node's own state folder cannot be used
 ├── UpdateError       an attempt to change the release failed; carries the reason operators read
+├── BrokerError       a broker that does not answer someone who only listens
 └── DuplicateError    another process already runs under this id
 """
 
@@ -25,6 +26,10 @@ class SettingsError(EdgeError):
 
 class StoreError(EdgeError):
     """The node's own folder is damaged or cannot be written."""
+
+
+class BrokerError(EdgeError):
+    """The broker could not be used."""
 
 
 class DuplicateError(EdgeError):

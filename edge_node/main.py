@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 
+from broker.external import check_login
 from broker.reactor import Reactor
 from broker.road import Road, Traffic
 from broker.session import Session
@@ -55,9 +56,12 @@ def run_node(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) -> 
     Raises:
         EdgeError: a setting, a source or a folder that cannot be used.
         DuplicateError: another process with this id is online.
+        BrokerRefused: the broker does not let this headset in.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     cv2.setNumThreads(1)
+    for url in dict.fromkeys((settings.broker_url, settings.data_url or settings.broker_url)):
+        check_login(url, username=settings.username, password=settings.password, protocol=settings.protocol)
     with held(settings.state):
         return _run_held(settings, on_ready=on_ready)
 

@@ -6,11 +6,13 @@ from queue import Empty, SimpleQueue
 
 import structlog
 
+from broker.access import own_id
+from broker.external import check_login
 from broker.reactor import Reactor
 from broker.road import Delivery, RoadState, Traffic
 from broker.session import Session
 from broker.session_config import SessionConfig
-from edge_node.errors import EdgeError
+from edge_node.errors import BrokerError
 from schemas.documents import TelemetryMirror, parse_document
 from schemas.errors import MalformedMessage, TopicError
 from schemas.topics import parse, topic, topic_filter
@@ -21,10 +23,6 @@ READY_TIMEOUT_S = 10.0
 POLL_S = 0.2
 
 
-class BrokerError(EdgeError):
-    """The broker could not be used."""
-
-
 def follow_telemetry(
     url: str,
     *,
@@ -33,11 +31,14 @@ def follow_telemetry(
     show: Callable[[TelemetryMirror], bool],
     clock_s: Callable[[], float],
     seconds: float | None = None,
+    username: str | None = None,
+    password: str | None = None,
 ) -> int:
     """Show telemetry as it comes until ``show`` says False or ``seconds`` are over; returns how many came.
 
     Raises:
-        BrokerError: the broker does not answer.
+        BrokerError: the broker does not answer in time.
+        BrokerRefused: it does not let this listener in.
     """
     came: SimpleQueue[TelemetryMirror] = SimpleQueue()
 
@@ -50,12 +51,17 @@ def follow_telemetry(
             return
         came.put(document)
 
+    check_login(url, username=username, password=password)
     me = f"tail-{secrets.token_hex(4)}"
+    # an access list lets a user hear its own echo only, and names it by the user's id
+    echo = own_id(username or "") or me
     config = SessionConfig(
         url=url,
         client_id=me,
-        echo_topic=topic("client-echo", site=site, client=me, traffic="data"),
+        echo_topic=topic("client-echo", site=site, client=echo, traffic="data"),
         traffic=Traffic.DATA,
+        username=username,
+        password=password,
     )
     ids = {"site": site} if device is None else {"site": site, "device": device}
     with Reactor(name="tail") as reactor:

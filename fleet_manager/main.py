@@ -10,13 +10,14 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
 from broker.address import parse_url
+from broker.external import check_login
 from broker.reactor import Reactor
 from broker.road import Traffic
 from broker.session import Session
@@ -50,6 +51,8 @@ class ManagerConfig:
     listen: str  # host:port, port 0 picks a free one
     embedded: bool
     allow_remote: bool
+    username: str | None = None  # at both brokers
+    password: str | None = field(default=None, repr=False)
 
 
 class _Server(uvicorn.Server):
@@ -69,9 +72,12 @@ def run(config: ManagerConfig, *, as_json: bool) -> None:
         StoreError: the database cannot be used.
         UnreachableError: the address to listen on is taken.
         RoadMisuse: a broker's URL is not one.
+        BrokerRefused: a broker does not let this manager in.
     """
     log.configure("manager", config.manager, json=as_json)
     _check(config)
+    for url in dict.fromkeys((config.broker, config.data_broker or config.broker)):
+        check_login(url, username=config.username, password=config.password)
     listener = _listen(config)
     with contextlib.ExitStack() as stack:
         stack.callback(listener.close)
@@ -96,6 +102,8 @@ def _gateway(config: ManagerConfig, service: FleetService, stack: contextlib.Exi
                 client_id=f"{config.manager}-{traffic.value[0]}-{boot}",
                 echo_topic=topic("manager-echo", site=who.site, manager=who.manager, traffic=traffic.value),
                 traffic=traffic,
+                username=config.username,
+                password=config.password,
             ),
             reactor=reactor,
             birth=birth(service, who) if traffic is Traffic.CONTROL else None,
