@@ -10,11 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from broker.external import check_login
 from broker.reactor import Reactor
 from broker.road import RoadState, Traffic
 from broker.session import Session
@@ -29,6 +30,7 @@ from cloud_worker.replier import Replier
 from cloud_worker.service import Service
 from cloud_worker.slots import Slots
 from cloud_worker.tally import Tally
+from inference.runtimes.registry import RUNTIMES, row_of
 from observability.metrics import DEFAULT, Registry
 from schemas.messages import Task
 from schemas.topics import check_id, topic
@@ -61,7 +63,7 @@ class WorkerOptions:
     null_reply_bytes: int = 1024  # runtime null: size of the answer's tensor
     drain_s: float = 5.0
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     protocol: Literal[5, 311] = 5  # 311 is MQTT 3.1.1
 
 
@@ -88,8 +90,11 @@ def run_worker(
     Raises:
         WorkerConfigError: the options cannot be run.
         WorkerError: the broker did not answer in time.
+        BrokerRefused: it does not let this worker in.
     """
     kitchen = make_kitchen(options)
+    for url in dict.fromkeys((options.broker_url, options.data_url or options.broker_url)):
+        check_login(url, username=options.username, password=options.password, protocol=options.protocol)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with Reactor(name="worker") as reactor:
         process = build(options, kitchen, reactor=reactor, registry=DEFAULT)
@@ -116,7 +121,7 @@ def make_kitchen(options: WorkerOptions) -> Kitchen:
         raise WorkerConfigError(f"no task {options.task!r}: choose one of {', '.join(words)}")
     if options.runtime == NULL:
         return null_kitchen((words[options.task],), reply_bytes=options.null_reply_bytes)
-    if options.runtime not in RUNTIME_NAMES:
+    if row_of(options.runtime) not in RUNTIMES:
         raise WorkerConfigError(f"no runtime {options.runtime!r}: choose one of {', '.join(RUNTIME_NAMES)}")
     if words[options.task] is not Task.HANDS:
         raise WorkerConfigError(
@@ -139,8 +144,8 @@ def build(options: WorkerOptions, kitchen: Kitchen, *, reactor: Reactor, registr
     """Wire one worker: models first, so that nobody hears of a worker that cannot answer yet."""
     identity = _identity(options, kitchen)
     presence = Presence(identity, wall_ms=lambda: time.time_ns() // 1_000_000)
-    control_config = _session_config(options, traffic=Traffic.CONTROL)
-    data_config = _session_config(options, traffic=Traffic.DATA)
+    control_config = _session_config(options, identity, traffic=Traffic.CONTROL)
+    data_config = _session_config(options, identity, traffic=Traffic.DATA)
     tally = Tally(registry)
     # nothing is offered before the desk opens, and by then the replier below exists
     finish: Finish = lambda outcome: replier.finish(outcome)  # noqa: E731, PLW0108 - bound late
@@ -210,11 +215,12 @@ def _identity(options: WorkerOptions, kitchen: Kitchen) -> Identity:
     )
 
 
-def _session_config(options: WorkerOptions, *, traffic: Traffic) -> SessionConfig:
+def _session_config(options: WorkerOptions, identity: Identity, *, traffic: Traffic) -> SessionConfig:
     url = options.broker_url if traffic is Traffic.CONTROL else options.data_url or options.broker_url
     return SessionConfig(
         url=url,
-        client_id=f"w-{options.site}-{options.worker}-{traffic.value}",
+        # the boot stands in the id: two workers of one name must not throw each other out for ever
+        client_id=f"{options.worker}-{traffic.value[0]}-{identity.boot_id.hex()[:8]}",
         echo_topic=topic("worker-echo", site=options.site, worker=options.worker, traffic=traffic.value),
         traffic=traffic,
         queue_messages=QUEUED_REPLIES if traffic is Traffic.DATA else None,

@@ -12,9 +12,9 @@ from cloud_worker.execute import Executor
 from cloud_worker.presence import Identity, Presence
 from cloud_worker.tally import Tally
 from observability import log
-from schemas.documents import Resync, parse_document
+from schemas.documents import Resync, WorkerPresence, parse_document
 from schemas.errors import MalformedMessage
-from schemas.topics import pool_filter, topic, topic_filter
+from schemas.topics import pool_filter, row, topic, topic_filter
 
 _log = log.get("cloud_worker.service")
 
@@ -46,14 +46,19 @@ class Service:
         self._tally = tally
         self._later = later
         self._rng = rng
+        self._rival = ""  # boot id of the last other worker that spoke under this id
 
     def open(self) -> None:
-        """Subscribe to the own address, to the pool of every task, and to resync."""
+        """Subscribe to the own address, to the pool of every task, to the own presence, and to resync."""
         who = self._identity
         self._data.subscribe(topic_filter("infer", site=who.site, worker=who.worker), self._desk.receive)
         for task in who.tasks:
             self._data.subscribe(pool_filter(who.site, task), self._desk.receive)
         self._control.subscribe(topic("resync", site=who.site), self._resync, qos=1)
+        own = row("worker-presence")
+        self._control.subscribe(
+            topic(own.name, site=who.site, worker=who.worker), self._namesake, qos=own.qos
+        )
 
     def beat(self) -> None:
         """Say how busy the worker is; call at most twice a second."""
@@ -81,6 +86,23 @@ class Service:
             _log.warning("a resync was not readable", reason=error.reason.value, detail=error.detail)
             return
         self._later(self._rng.uniform(0, order.jitter_ms / 1000), self._say_online)
+
+    def _namesake(self, delivery: Delivery) -> None:
+        """Say it once per process when somebody else is online under this worker's id."""
+        if not delivery.payload:  # how a retained document is cleared
+            return
+        try:
+            said = parse_document(WorkerPresence, delivery.payload)
+        except MalformedMessage as error:
+            _log.warning("a presence was not readable", reason=error.reason.value, detail=error.detail)
+            return
+        if said.online and said.boot_id not in {self._identity.boot_id.hex(), self._rival}:
+            self._rival = said.boot_id
+            _log.error(
+                "another worker is online under this id: stop one of them, or give it an --id of its own",
+                worker=self._identity.worker,
+                boot_id=said.boot_id,
+            )
 
     def _say_online(self) -> None:
         here = self._presence.online()

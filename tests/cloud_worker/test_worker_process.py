@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -32,11 +32,15 @@ SECOND = 1_000_000
 
 @contextmanager
 def worker_process(
-    *options: str, folder: Path, url: str
+    *options: str, folder: Path, url: str, log: Path | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
     command = [sys.executable, "-c", "from cloud_worker.cli import worker; worker()", "run", "--json"]
     command += ["--id", "w-1", "--site", SITE, "--broker", url, "--state", str(folder), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with ExitStack() as stack:
+        errors = None if log is None else stack.enter_context(log.open("w"))
+        process = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        )
         try:
             yield process, json.loads(process.stdout.readline())
         finally:
@@ -137,6 +141,20 @@ def test_the_pool_and_the_drop_of_stored_frames_work_on_mqtt_3_1_1_too(mosquitto
     assert reply.header.frame_id == 2
     assert len(headset.replies) == 1
     assert report["dropped_retained"] == 1
+
+
+def test_two_workers_of_one_id_both_stay_and_each_says_so(mosquitto, tmp_path):
+    options = ("--runtime", "null")
+    logs = [tmp_path / "first.log", tmp_path / "second.log"]
+    with ExitStack() as stack:
+        for log in logs:
+            stack.enter_context(
+                worker_process(*options, folder=tmp_path / log.stem, url=mosquitto.url, log=log)
+            )
+        for log in logs:
+            until(lambda log=log: "another worker is online" in log.read_text(), what=f"a word in {log.stem}")
+        with headset_on(mosquitto.url) as headset:
+            assert isinstance(headset.ask(frame()), Result)
 
 
 @pytest.mark.parametrize(
