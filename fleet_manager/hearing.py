@@ -52,10 +52,14 @@ class Hearing:
                 self._take_report(rows, device, reported, said)
 
     def event(self, event: Event) -> None:
-        """Something a device wants known."""
+        """Something a device wants known; what another process says under its id is not its story."""
         with self._service.transaction() as rows:
-            if rows.devices.get(event.device) is None:
+            device = rows.devices.get(event.device)
+            if device is None:
                 self._ignore("event_of_unknown_device")
+                return
+            if event.boot_id != device.presence.boot_id:
+                self._ignore("event_of_another_boot")
                 return
             self._service.note(rows, kind=event.kind, device=event.device, detail=event.detail)
 

@@ -130,6 +130,20 @@ def test_a_second_headset_with_an_online_id_is_refused(office, loopback):
     assert "refused-duplicate" in [entry.kind for entry in office.service.journal("hs-1")]
 
 
+def test_what_a_challenger_or_a_refused_headset_tells_is_not_the_first_ones_story(office, loopback):
+    first = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    second = ScriptedDevice(loopback, "hs-1", boot="b" * 32)
+    told = Event(device="hs-1", boot_id=second.boot, seq=1, kind="overheated", sent_ms=1)
+    second.say("device-event", told)
+    eventually(lambda: any(c.kind == "refuse" for c in second.commands))
+    first.road.publish(topic("device-event", site=SITE, device="hs-1"), canonical_bytes(told), qos=1)
+    eventually(lambda: office.ignored("event_of_another_boot") == 2)
+    first.say("device-event", told.model_copy(update={"boot_id": first.boot, "kind": "cooled"}))
+    eventually(lambda: "cooled" in [entry.kind for entry in office.service.journal("hs-1")])
+    assert "overheated" not in [entry.kind for entry in office.service.journal("hs-1")]
+
+
 def test_a_headset_that_came_back_takes_its_id_over_from_a_silent_one(office, loopback):
     silent = ScriptedDevice(loopback, "hs-1")
     office.seen("hs-1")
