@@ -14,14 +14,12 @@ from cloud_worker.errors import WorkerConfigError
 from inference.errors import InferenceError
 from inference.runtimes.base import Runtime
 from inference.runtimes.options import RuntimeOptions
-from inference.runtimes.registry import RUNTIMES, open_runtime
+from inference.runtimes.registry import RUNTIMES, WORDS, open_runtime, row_of
 from inference.tasks.hands import HandsConfig
 from schemas.messages import Frame, Task
 
-# what people call an engine -> the row of inference.runtimes.registry
-ENGINES: dict[str, str] = {"litert": "litert", "onnxruntime": "onnx"}
 NULL = "null"
-RUNTIME_NAMES = (*ENGINES, NULL)
+RUNTIME_NAMES = tuple(WORDS)
 
 HAND_FILES = {"palm": "palm_detection", "landmark": "hand_landmark"}
 VARIANTS = ("full", "lite")
@@ -67,7 +65,7 @@ def hands_kitchen(
     """
     if variant not in VARIANTS:
         raise WorkerConfigError(f"no variant {variant!r} of the hand models: choose {' or '.join(VARIANTS)}")
-    row = RUNTIMES[ENGINES[runtime]]
+    row = RUNTIMES[row_of(runtime)]
     files = {part: folder / f"{name}_{variant}{row.suffix}" for part, name in HAND_FILES.items()}
     if absent := [str(path) for path in files.values() if not path.is_file()]:
         raise WorkerConfigError(
@@ -75,7 +73,7 @@ def hands_kitchen(
             f"or choose another --runtime"
         )
     try:
-        engine = open_runtime(ENGINES[runtime], options=RuntimeOptions(providers=providers))
+        engine = open_runtime(row_of(runtime), options=RuntimeOptions(providers=providers))
     except InferenceError as error:
         raise WorkerConfigError(str(error)) from error
     digest = hashlib.sha256(files["landmark"].read_bytes()).digest()

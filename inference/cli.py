@@ -19,7 +19,7 @@ from inference.packages import Package, TaskName, list_packages, open_package
 from inference.publish import checked_package, published
 from inference.publish import publish as send
 from inference.quantize_tasks import quantise_task
-from inference.runtimes.registry import RUNTIMES
+from inference.runtimes.registry import WORDS, row_of
 from inference.terminal import (
     EXIT_USAGE,
     JsonOption,
@@ -30,6 +30,7 @@ from inference.terminal import (
     fail,
     inspection,
     list_view,
+    manager_to_ask,
     package_view,
     say_step,
     show_package,
@@ -62,7 +63,7 @@ NameOption = Annotated[str, typer.Option(help="The package's name; default: from
 VersionOption = Annotated[str, typer.Option(help="The package's version.")]
 ModelArgument = Annotated[Path, typer.Argument(help="A model file; a bare name is looked up in the cache.")]
 PackageArgument = Annotated[Path, typer.Argument(help="A package folder.", metavar="PACKAGE_DIR")]
-RuntimeOption = Annotated[str, typer.Option(help=f"Engine to try it with: {', '.join(RUNTIMES)}.")]
+RuntimeOption = Annotated[str, typer.Option(help=f"Engine to try it with: {', '.join(WORDS)}.")]
 
 
 @model.command("import")
@@ -136,21 +137,25 @@ def publish(
     Example: headway model publish packages/3f2a… --manager http://127.0.0.1:7447
     """
     with answering():
-        checked = checked_package(_existing(package, "package folder"), runtime=runtime)
+        checked = checked_package(_existing(package, "package folder"), runtime=row_of(runtime))
         view = send(checked, manager=manager)
         answer(view, as_json=as_json, lines=[f"published {view['name']} {view['version']} {view['digest']}"])
 
 
 @model.command("ls")
 def list_models(
-    *, store: StoreOption = None, manager: ManagerOption = "", as_json: JsonOption = False
+    context: typer.Context,
+    *,
+    store: StoreOption = None,
+    manager: ManagerOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """List packages: those of a manager where one is named, else those built here.
 
     Example: headway model ls --manager http://127.0.0.1:7447 --json
     """
     with answering():
-        if manager:
+        if manager := manager_to_ask(context, manager=manager, store=store):
             show_packages(published(manager), as_json=as_json)
             return
         found = list_packages(store or packages_dir(os.environ))
@@ -159,6 +164,7 @@ def list_models(
 
 @model.command()
 def show(
+    context: typer.Context,
     reference: Annotated[
         str, typer.Argument(help="A package folder, a digest or its start, a name, or name:version.")
     ],
@@ -172,7 +178,7 @@ def show(
     Example: headway model show hand-landmark-full-int8
     """
     with answering():
-        if manager:
+        if manager := manager_to_ask(context, manager=manager, store=store):
             view = published(manager, reference=reference)
             answer(view, as_json=as_json, lines=[f"{key}: {value}" for key, value in view.items()])
             return

@@ -53,6 +53,16 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def manager_to_ask(context: typer.Context, *, manager: str, store: Path | None) -> str:
+    """The manager whose packages are meant; empty where a folder is: what is typed wins over the environment."""
+    if store is None or not manager:
+        return manager
+    source = context.get_parameter_source("manager")
+    if source is not None and source.name == "ENVIRONMENT":  # by name: typer may bring a click of its own
+        return ""
+    fail("--store and --manager name two places: leave one of them out", EXIT_USAGE)
+
+
 def say_step(step: str) -> None:
     """What is being done, for people who wait."""
     typer.echo(step, err=True)

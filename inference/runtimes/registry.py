@@ -28,6 +28,14 @@ RUNTIMES: dict[str, RuntimeRow] = {
     "null": RuntimeRow(module="inference.runtimes.null", install="headway", suffix=""),
 }
 
+# what people type -> the row; a row's own name is understood too
+WORDS: dict[str, str] = {"litert": "litert", "tflite": "tflite", "onnxruntime": "onnx", "null": "null"}
+
+
+def row_of(word: str, /) -> str:
+    """The row meant by a word of the command line; an unknown word stays itself, for ``open_runtime`` to refuse."""
+    return WORDS.get(word, word)
+
 
 def open_runtime(name: str, /, *, options: RuntimeOptions | None = None) -> Runtime:
     """Open an engine by its row.
@@ -37,7 +45,7 @@ def open_runtime(name: str, /, *, options: RuntimeOptions | None = None) -> Runt
     """
     row = RUNTIMES.get(name)
     if row is None:
-        msg = f"unknown runtime {name!r}: choose one of {', '.join(RUNTIMES)}"
+        msg = f"unknown runtime {name!r}: choose one of {', '.join(WORDS)}"
         raise RuntimeMissingError(msg)
     try:
         module = import_module(row.module)

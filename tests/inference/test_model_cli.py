@@ -165,6 +165,25 @@ def test_publish_sends_a_package_that_the_manager_lists(package, manager):
     assert json.loads(shown.stdout)["manifest"]["name"] == "hand-landmark-lite"
 
 
+def test_a_typed_store_wins_over_the_environments_manager(package, free_port, monkeypatch):
+    store, nobody = package.directory.parent, f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("HEADWAY_MANAGER", nobody)
+    listed = json.loads(run("ls", "--store", store, "--json").stdout)
+    assert [row["digest"] for row in listed] == [package.digest]
+    assert run("show", "hand-landmark-lite", "--store", store, "--json").exit_code == 0
+    assert run("ls", "--json").exit_code == 3
+    both = run("ls", "--store", store, "--manager", nobody)
+    assert (both.exit_code, "leave one of them out" in both.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("word", ["onnxruntime", "onnx"])
+def test_publish_knows_the_engine_by_the_word_that_workers_use(package, free_port, word):
+    done = run(
+        "publish", package.directory, "--runtime", word, "--manager", f"http://127.0.0.1:{free_port()}"
+    )
+    assert (done.exit_code, "in a child process" in done.stderr) == (1, True), done.stderr
+
+
 def test_a_manager_without_the_model_is_not_found(manager):
     done = run("show", "unicorn", "--manager", manager)
     assert done.exit_code == 3
