@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from broker.login_options import PasswordFileOption, UsernameOption
 from fleet_manager.deploy_cli import deploy
 from fleet_manager.device_screen import device_rows, journal_rows
 from fleet_manager.terminal import (
     DEFAULT_MANAGER,
     EXIT_FAILED,
+    EXIT_NOT_FOUND,
     EXIT_USAGE,
     JsonOption,
     ManagerOption,
@@ -25,7 +27,7 @@ __all__ = ["deploy", "device", "group", "manager"]
 
 device = typer.Typer(help="Headsets: list, show, approve. Example: headway device ls", no_args_is_help=True)
 group = typer.Typer(
-    help="Groups of headsets: create, add, remove, list. Example: headway group add line-a hs-1 hs-2",
+    help="Groups of headsets: create, add, remove, delete, list. Example: headway group add line-a hs-1 hs-2",
     no_args_is_help=True,
 )
 manager = typer.Typer(help="Run the fleet manager. Example: headway manager run", no_args_is_help=True)
@@ -130,6 +132,19 @@ def create(
 
 
 @group.command()
+def delete(
+    name: GroupArgument, *, manager: ManagerOption = DEFAULT_MANAGER, as_json: JsonOption = False
+) -> None:
+    """Delete a group; its headsets keep what they run.
+
+    Example: headway group delete line-a
+    """
+    with speaking_to(manager) as client:
+        client.delete(f"/groups/{name}")
+    say_json({"name": name, "deleted": True}) if as_json else typer.echo(f"{name} is deleted")
+
+
+@group.command()
 def add(
     name: GroupArgument,
     devices: DevicesArgument,
@@ -197,13 +212,16 @@ def run_manager(
     allow_remote: Annotated[
         bool, typer.Option(help="Listen beyond this machine although nobody is authenticated.")
     ] = False,
+    username: UsernameOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the fleet manager until it is told to stop (SIGTERM or Ctrl-C).
 
     Example: headway manager run --broker mqtt://127.0.0.1:1883 --site demo --embedded
     """
-    from broker.errors import RoadError, RoadMisuse  # noqa: PLC0415  loaded only where it is run
+    from broker.credentials import read_password  # noqa: PLC0415  loaded only where it is run
+    from broker.errors import BrokerRefused, RoadError, RoadMisuse  # noqa: PLC0415
     from fleet_manager.errors import FleetError, RefusedError  # noqa: PLC0415
     from fleet_manager.main import ManagerConfig, run  # noqa: PLC0415
 
@@ -219,10 +237,13 @@ def run_manager(
                 listen=listen,
                 embedded=embedded,
                 allow_remote=allow_remote,
+                username=username,
+                password=read_password(password_file) if password_file else None,
             ),
             as_json=as_json,
         )
     except (RoadError, FleetError) as error:
         typer.echo(f"error: {error}", err=True)
-        wrong = isinstance(error, RefusedError | RoadMisuse)
-        raise typer.Exit(EXIT_USAGE if wrong else EXIT_FAILED) from error
+        codes = ((RefusedError | RoadMisuse, EXIT_USAGE), (BrokerRefused, EXIT_NOT_FOUND))
+        code = next((code for kind, code in codes if isinstance(error, kind)), EXIT_FAILED)
+        raise typer.Exit(code) from error

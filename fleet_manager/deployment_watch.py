@@ -72,7 +72,8 @@ def members_table(shown: dict[str, Any]) -> Table:
 def summary(shown: dict[str, Any]) -> str:
     """One line that says how it went."""
     reason = f" ({shown['reason']})" if shown["reason"] else ""
-    return f"{shown['id']} {shown['outcome']}{reason}: {shown['detail'] or 'running'}"
+    detail = f": {shown['detail']}" if shown["detail"] else ""
+    return f"{shown['id']} {shown['outcome']}{reason}{detail}"
 
 
 def _member_line(result: dict[str, Any]) -> str:

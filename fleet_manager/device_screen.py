@@ -17,7 +17,7 @@ def device_rows(shown: Json) -> list[tuple[str, str]]:
         ("connectivity", f"{shown['connectivity']}, last heard {clock(shown['last_seen_ms'])}"),
         ("tasks", ", ".join(shown["tasks"])),
         ("runtimes", ", ".join(f"{name} {version}" for name, version in shown["runtimes"].items())),
-        ("runs", f"{shown['model'] or '-'} {package(shown['package'])}"),
+        ("runs", _runs(shown)),
         ("desired", _desired(desired) if desired else "nothing yet"),
         ("reported", _reported(reported) if reported else "nothing yet"),
         ("telemetry", _telemetry(telemetry) if telemetry else "none since it was last offline"),
@@ -34,9 +34,14 @@ def clock(at_ms: int) -> str:
     return f"{datetime.fromtimestamp(at_ms / 1000, tz=timezone.utc):%Y-%m-%d %H:%M:%S}Z"
 
 
-def package(ref: Json | None) -> str:
+def package(ref: Json) -> str:
     """A package by name, version and the head of its digest."""
-    return f"{ref['name']}:{ref['version']} ({ref['digest'][:DIGEST_CHARS]})" if ref else "(as delivered)"
+    return f"{ref['name']}:{ref['version']} ({ref['digest'][:DIGEST_CHARS]})"
+
+
+def _runs(shown: Json) -> str:
+    """The package that is active; what a headset was delivered with has no package, only a name."""
+    return package(shown["package"]) if shown["package"] else f"{shown['model'] or '-'} (as delivered)"
 
 
 def _desired(desired: Json) -> str:

@@ -133,6 +133,13 @@ def test_a_rollout_from_the_command_line_over_a_real_broker(headway, real_broker
     assert "line-a" in headway("group", "ls").stdout
     assert answer(headway("group", "show", "line-a", "--json"))["members"] == []
     assert "admitted" in headway("device", "approve", "hs-1").stdout
+    assert "line-a is deleted" in headway("group", "delete", "line-a").stdout
+    assert "headway group create" in headway("group", "delete", "line-a", exit_code=3).stderr
+    runs = next(line for line in headway("device", "show", "hs-2").stdout.splitlines() if "runs" in line)
+    assert runs.count("hands") == 1
+    split = headway("deploy", "apply", "--device", "hs-2", "--policy", "local").stdout
+    assert split.startswith("dep-")
+    assert split.endswith(" running\n")
 
 
 def wait_for(headway, device):
