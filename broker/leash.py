@@ -5,6 +5,8 @@ it starts in milliseconds. The parent is gone when the pipe on stdin ends or whe
 our parent's id changes; the second covers a pipe that some forked child of the
 parent still holds open. On Linux the child also dies with this process itself.
 
+A child that is asked to end has ``--grace`` seconds for it (1 where it is not given, or
+when the parent is gone), then it is killed.
 It prints the child's process id on one line of stdout and exits as the child did.
 """
 
@@ -20,7 +22,7 @@ import sys
 from collections.abc import Callable
 
 _POLL_S = 0.25
-_TERM_S = 1.0
+_GRACE_S = 1.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -39,18 +41,21 @@ def _parent_gone(parent: int) -> bool:
     return os.getppid() != parent
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], *, grace_s: float) -> None:
     # Mosquitto forgets a SIGTERM that comes just before its main loop begins.
     child.terminate()
     try:
-        child.wait(_TERM_S)
+        child.wait(grace_s)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
 
 
-def main(command: list[str]) -> int:
-    """Run `command`; returns its exit status, or 128 + the signal that ended it."""
+def main(arguments: list[str]) -> int:
+    """Run `[--grace S] COMMAND…`; returns its exit status, or 128 + the signal that ended it."""
+    grace_s, command = _GRACE_S, arguments
+    if arguments[:1] == ["--grace"]:
+        grace_s, command = float(arguments[1]), arguments[2:]
     parent = os.getppid()
     child = subprocess.Popen(  # preexec_fn is safe: this process has one thread
         command,
@@ -63,8 +68,10 @@ def main(command: list[str]) -> int:
         sys.stdout.write(f"{child.pid}\n")
         sys.stdout.flush()
     while child.poll() is None:
-        if _parent_gone(parent) or asked_to_end:
-            _end(child)
+        if asked_to_end:
+            _end(child, grace_s=grace_s)
+        elif _parent_gone(parent):
+            _end(child, grace_s=_GRACE_S)  # nobody waits for its last words any more
     status = child.returncode
     return status if status >= 0 else 128 - status
 

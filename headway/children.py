@@ -19,6 +19,7 @@ from headway.errors import ChildError
 
 LOG_TAIL_LINES = 12
 LEASH_S = 10.0
+GRACE_S = 12.0  # a headset says goodbye, ends its updater and flushes its events in at most about 10 s
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,7 +95,7 @@ class Child:
         lines = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         return f"The end of {self.log}:\n" + "\n".join(f"  {line}" for line in lines)
 
-    def stop(self, *, timeout_s: float = 5.0) -> int:
+    def stop(self, *, timeout_s: float = GRACE_S + 3.0) -> int:
         """Ask the child to end (SIGTERM), then make it (SIGKILL). Returns its exit status."""
         if self.running:
             self.process.terminate()
@@ -124,7 +125,7 @@ def start(name: str, command: list[str], *, logs: Path) -> Child:
     try:
         with log.open("wb") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-ISE", leash.__file__, *command],
+                [sys.executable, "-ISE", leash.__file__, "--grace", str(GRACE_S), *command],
                 stdin=subprocess.PIPE,  # held open: its end tells the leash that we are gone
                 stdout=subprocess.PIPE,
                 stderr=errors,

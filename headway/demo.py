@@ -23,6 +23,7 @@ import psutil
 import typer
 from rich.console import Console
 
+from broker.errors import RoadError
 from broker.reactor import Reactor
 from headway.album import Album
 from headway.board import Board, TelemetryFeed
@@ -35,8 +36,9 @@ from headway.play import GROUP, Play
 from headway.provision import ensure_mosquitto
 from headway.sabotage import bad_rollouts
 from headway.setup import cache_dir
-from headway.story_report import read_events, write_report
+from headway.story_report import claims_of, read_events, write_report
 from headway.timeline import NOMINAL_S, SHORTEST_S, timeline
+from inference.errors import InferenceError
 from inference.publish import publish
 from observability import log
 
@@ -44,6 +46,7 @@ SITE = "demo"
 HEADSETS = ("hs-1", "hs-2", "hs-3")
 DEADLINE_MS = 100
 DEVICE_CLASS = "xr-slow"
+WORK, MARK = "work", ".made-by-headway-demo"
 PICTURES = ("overlay.mp4", "overlay.jpg", "latency.png")
 LABELS = {"shortfalls": "broken promise", "missed_aims": "aim missed on this machine"}
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -86,7 +89,7 @@ def demo(
         console.print(f"headway demo: {error}", style="red", highlight=False, markup=False)
         raise typer.Exit(EXIT_UNAVAILABLE) from error
     except KeyboardInterrupt:
-        console.print("headway demo: interrupted during set-up; nothing was started")
+        console.print("headway demo: interrupted; every child has ended, no report was finished")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     _conclude(report, out=out, console=console, as_json=as_json)
 
@@ -98,8 +101,14 @@ def _interrupt(_number: int, _frame: object) -> None:
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Hold the output folder; a second demo that writes to the same one is refused."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock_file = (out / ".lock").open("w")
+    except OSError as error:
+        raise DemoError(
+            f"cannot write to {out} ({error.strerror}): pass --out with another folder"
+        ) from error
+    with lock_file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -109,19 +118,31 @@ def _alone(out: Path) -> Iterator[None]:
         yield
 
 
+def _clear(out: Path) -> None:
+    """Remove what an earlier demo left, and nothing that is not known to be its."""
+    work = out / WORK
+    if work.exists():
+        if not (work / MARK).is_file():
+            raise DemoError(f"{work} was not made by a demo: move it away, or pass --out with another folder")
+        shutil.rmtree(work)
+    work.mkdir()
+    (work / MARK).write_text("headway demo erases this folder when it starts\n")
+    if (out / "report.json").exists():  # only then are pictures of these names a demo's
+        for name in PICTURES:
+            (out / name).unlink(missing_ok=True)
+
+
 class _Stage:
     """One demo from set-up to report."""
 
     def __init__(self, *, out: Path, console: Console) -> None:
         self._out, self._console = out, console
-        self._work = out / "work"
+        self._work = out / WORK
         self._started_s = time.monotonic()
 
     def run(self, *, seconds: float, source: str | None, pictures: bool) -> dict[str, Any]:
         """Set up, play, report; returns the report."""
-        shutil.rmtree(self._work, ignore_errors=True)  # what an earlier demo left
-        for name in PICTURES:
-            (self._out / name).unlink(missing_ok=True)
+        _clear(self._out)
         cache = cache_dir(os.environ)
         mosquitto = ensure_mosquitto(cache)
         material = prepare(self._work, cache=cache, source=source, headsets=len(HEADSETS), tell=self._tell)
@@ -173,13 +194,15 @@ class _Stage:
                     play.operations.command("group", "add", GROUP, *HEADSETS[:2])
                     play.perform(seconds)
                     board.note(play.elapsed_s(), "curtain")
+                    play.story.claims = claims_of(cast.stop_children(list(HEADSETS)))  # while the link stands
         except KeyboardInterrupt:
             facts["interrupted"] = True
             self._tell("interrupted: ending the children and writing what is known")
-        except HeadwayError as error:
+        except (HeadwayError, InferenceError, RoadError) as error:
             facts["error"] = str(error)
         finally:
             if play is not None:
+                play.story.claims |= claims_of(cast.stop_children(list(HEADSETS)))
                 facts["host_load"] = round(psutil.cpu_percent() / 100, 2)
                 facts["seconds"] = round(play.elapsed_s(), 1) if play.story.start_ns else 0.0
                 play.operations.close()

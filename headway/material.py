@@ -6,7 +6,6 @@ model is always calibrated on photos that show hands, and left out, with the gat
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from edge_node.errors import SourceError
 from edge_node.ring import Image, write_ring
 from edge_node.sources import letterbox, make_walk
 from headway.errors import DemoError, ProvisionError
+from headway.host import host_variant
 from headway.photos import ensure_photos
 from headway.provision import ensure_models
 from inference.errors import InferenceError, QuantiseRefusedError
@@ -68,7 +68,7 @@ def prepare(folder: Path, *, cache: Path, source: str | None, headsets: int, tel
         tell("importing the MediaPipe hand models")
         models = ensure_models(cache)
         photos = _photos(cache, source)
-        tell("rendering the walk over the photos" if source is None else f"reading {source}")
+        tell("rendering the walk over the photos" if source is None else f"reading {without_user(source)}")
         sources, ring = _sources(folder, photos=photos, source=source, headsets=headsets)
         making = _maker(folder / "packages", models=models, photos=photos)
         tell("packing the float models")
@@ -86,9 +86,15 @@ def prepare(folder: Path, *, cache: Path, source: str | None, headsets: int, tel
         full=full,
         small=small,
         lite=lite,
-        variant="full" if (os.cpu_count() or 1) >= CORES_FOR_FULL else "lite",
+        variant=host_variant(),
         refused=refused,
     )
+
+
+def without_user(source: str) -> str:
+    """An address as it may be shown: cameras carry their password in it."""
+    scheme, mark, rest = source.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else source
 
 
 def _photos(cache: Path, source: str | None) -> Path:
@@ -117,7 +123,7 @@ def _sources(
         camera = f"webcam:{source}" if source.isdecimal() else source
         if not camera.startswith(("webcam:", "rtsp://", "rtsps://")):
             raise DemoError(
-                f"no source {source!r}: pass a webcam's number, a video file, a folder of photos or an rtsp:// address"
+                f"no source {without_user(source)!r}: pass a webcam's number, a video file, a folder of photos or an rtsp:// address"
             )
         make_walk(photos, out=ring, fps=FPS)
         return (camera, *[f"walk:{ring}"] * (headsets - 1)), ring

@@ -40,7 +40,7 @@ class Story:
     restored_ns: int | None = None
     deployments: list[dict[str, Any]] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
-    interrupted: bool = False
+    claims: dict[str, dict[str, Any]] = field(default_factory=dict)  # each headset's summary at its end
 
 
 class Play:

@@ -87,12 +87,27 @@ def quantiles(values: Sequence[float], percents: Sequence[int]) -> dict[str, flo
     return {f"p{percent}": round(float(value), 2) for percent, value in zip(percents, found, strict=True)}
 
 
-def findings_of(headsets: Sequence[Mapping[str, Any]], events: Sequence[Event]) -> list[str]:
-    """What the independent checker has to say about each headset's entry; empty when all agree."""
-    return [
+def findings_of(
+    claims: Mapping[str, Mapping[str, Any]], events: Sequence[Event], *, headsets: Sequence[str]
+) -> list[str]:
+    """What the independent checker finds in each headset's log against what the headset itself claims.
+
+    Args:
+        claims: the summary each headset gave when it ended, kept by its own ledger and not by the log.
+        events: all lines.
+        headsets: those that took part.
+    """
+    found = [f"{name} gave no summary when it ended" for name in headsets if name not in claims]
+    found += [
+        f"{event['headset']} lost {event['lines']} lines of its log ({event['kind']})"
+        for event in events
+        if event["kind"] in {"torn", "dropped"}
+    ]
+    return found + [
         f"{finding.headset} frame {finding.frame_id}: {finding.text}"
-        for entry in headsets
-        for finding in check(entry["id"], frames_of(events, entry["id"]), entry)
+        for name in headsets
+        if name in claims
+        for finding in check(name, frames_of(events, name), claims[name])
     ]
 
 
@@ -102,11 +117,17 @@ EXPECTED_REASONS = ("digest_mismatch", "golden_mismatch", "unloadable")
 def shortfalls(report: Mapping[str, Any]) -> list[str]:
     """What the run promised and did not do; these make the demo's exit status 1."""
     found: list[str] = [report["error"]] if report["error"] else []
+    found += [f"int8 was refused: {reason}" for reason in report["agreement"].get("refused", ())]
     for entry in report["headsets"]:
         if entry["registered_s"] is None:
             found.append(f"{entry['id']} never registered")
         if entry["none"]:
             found.append(f"{entry['id']} left {entry['none']} frames without an answer")
+        if not entry["scheduled"]:
+            found.append(f"{entry['id']} scheduled no frame")
+        elif not entry["fresh_on_time"]:
+            found.append(f"{entry['id']} answered no frame from its own pixels")
+    found += _path_shortfalls(report)
     outcomes = [(row["outcome"], row["reason"]) for row in report["deployments"]]
     if not outcomes or outcomes[0][0] != "succeeded":
         found.append("the group's deployment did not succeed")
@@ -124,6 +145,20 @@ def shortfalls(report: Mapping[str, Any]) -> list[str]:
     return found + [f"the checker disagrees: {text}" for text in report["checker"]["findings"]]
 
 
+def _path_shortfalls(report: Mapping[str, Any]) -> list[str]:
+    """Both ways must have been used, and the outage survived and overcome."""
+    used = {path for entry in report["headsets"] for path, count in entry["paths"].items() if count}
+    found = [f"no frame was answered by {path}" for path in ("local", "offload") if path not in used]
+    outage = report["outage"]
+    if outage["unanswered"] is None:
+        return found
+    if outage["first_local_after_ms"] is None:
+        found.append(f"{outage['headset']} did not go on locally in the outage")
+    if outage["first_offload_after_ms"] is None:
+        found.append(f"{outage['headset']} did not offload again after the outage")
+    return found
+
+
 MOST_LATE, MOST_SKIPPED = 0.01, 0.02  # shares of the scheduled frames
 
 
@@ -135,11 +170,6 @@ def missed_aims(report: Mapping[str, Any]) -> list[str]:
             if entry[name] > most * entry["scheduled"]:
                 share = entry[name] / entry["scheduled"]
                 found.append(f"{entry['id']} has {share:.1%} {name} frames, at most {most:.0%} were aimed at")
-    paths = {path for entry in report["headsets"] for path, count in entry["paths"].items() if count}
-    found += [f"no frame was answered by {path}" for path in ("local", "offload") if path not in paths]
-    outage = report["outage"]
-    if outage["unanswered"]:
-        found.append(f"{outage['unanswered']} frames of the outage were late or unanswered")
-    if outage["unanswered"] is not None and outage["first_offload_after_ms"] is None:
-        found.append(f"{outage['headset']} did not offload again after the outage")
+    if report["outage"]["unanswered"]:
+        found.append(f"{report['outage']['unanswered']} frames of the outage came late")
     return found

@@ -25,12 +25,22 @@ def read_events(work: Path, headsets: Sequence[str], *, story: Story | None) -> 
         path = work / f"{headset}.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]
-        events += [json.loads(line) for line in whole]
+        events += [{"headset": headset, **json.loads(line)} for line in whole]
         if len(whole) != len(lines):
             events.append({"kind": "torn", "headset": headset, "lines": len(lines) - len(whole)})
     if story is not None:
         events += _moments(story)
     return sorted(events, key=lambda event: event.get("scheduled_ns") or event.get("t_ns") or 0)
+
+
+def claims_of(last_words: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
+    """The summaries that headsets printed when they ended; one that was killed left none."""
+    claims = {}
+    for headset, words in last_words.items():
+        lines = words.decode(errors="replace").splitlines()
+        if lines and lines[-1].startswith("{"):
+            claims[headset] = json.loads(lines[-1])
+    return claims
 
 
 def _moments(story: Story) -> list[Event]:
@@ -55,7 +65,7 @@ def write_report(
     """Write both files and return the report."""
     story = story or Story()
     entries = [headset_report(name, events, registered_s=story.registered_s.get(name)) for name in headsets]
-    findings = findings_of(entries, events)
+    findings = findings_of(story.claims, events, headsets=headsets)
     report: dict[str, Any] = {
         **facts,
         "headsets": entries,

@@ -12,12 +12,14 @@ from typing import Annotated
 import typer
 
 from headway.cast import Cast, check_alive
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, ProvisionError
+from headway.host import host_variant
 from headway.provision import ensure_models, ensure_mosquitto
 from headway.setup import cache_dir
 from observability import log
 
 CHECK_EVERY_S = 0.5
+EXIT_FAILED, EXIT_UNAVAILABLE = 1, 3
 
 HELP = """Start broker, manager and a worker on this machine and keep them until Ctrl-C.
 
@@ -50,7 +52,7 @@ def up(
                 check_alive(cast)
     except HeadwayError as error:
         typer.echo(f"headway up: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(EXIT_UNAVAILABLE if isinstance(error, ProvisionError) else EXIT_FAILED) from error
 
 
 up.__doc__ = HELP
@@ -60,7 +62,7 @@ def _start(cast: Cast, *, models: dict[str, Path], as_json: bool) -> None:
     cast.start_broker()
     cast.start_manager()
     folder = next(iter(models.values())).parent
-    cast.start_worker("w-1", models=folder, variant="full")
+    cast.start_worker("w-1", models=folder, variant=host_variant())
     addresses = {"broker": cast.broker_url, "manager": cast.manager_url, "site": cast.site, "worker": "w-1"}
     if as_json:
         typer.echo(json.dumps(addresses))

@@ -7,7 +7,7 @@ import pytest
 from headway.latency_plot import Mark
 from headway.material import Material
 from headway.play import Story
-from headway.story_report import read_events, write_report, write_whole
+from headway.story_report import claims_of, read_events, write_report, write_whole
 from tests.headway.test_report import EVENTS, MS
 
 HEADSETS = ("hs-1", "hs-2", "hs-3")
@@ -88,7 +88,22 @@ def test_the_files_hold_what_was_returned(work, story, material, tmp_path):
     assert json.loads((out / "report.json").read_text()) == report
     assert [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()] == events
     assert report["agreement"] == {"refused": ["scores collapse"], "distinct_photos": {}}
-    assert report["checker"] == {"agrees": True, "findings": []}
+    assert report["checker"]["findings"] == [
+        *[f"{name} gave no summary when it ended" for name in HEADSETS],
+        "hs-2 lost 1 lines of its log (torn)",
+    ]
+
+
+def test_the_last_line_a_headset_printed_is_its_claim():
+    last_words = {"hs-1": b'noise\n{"scheduled": 9}\n', "hs-2": b"", "hs-3": b"Traceback\n"}
+    assert claims_of(last_words) == {"hs-1": {"scheduled": 9}}
+
+
+def test_no_draft_stays_beside_the_report(work, story, material, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    events = read_events(work, HEADSETS, story=story)
+    write_report(out, events=events, story=story, headsets=HEADSETS, material=material, facts=FACTS)
     assert sorted(path.name for path in out.iterdir()) == ["events.jsonl", "report.json"]
 
 
@@ -97,7 +112,7 @@ def test_a_run_that_ended_before_it_began_still_has_a_report(material, tmp_path)
     report = write_report(tmp_path, events=[], story=None, headsets=HEADSETS, material=material, facts=facts)
     assert report["shortfalls"][0] == "the broker did not start"
     assert report["outage"]["unanswered"] is None
-    assert report["checker"]["agrees"]
+    assert report["checker"]["findings"] == [f"{name} gave no summary when it ended" for name in HEADSETS]
 
 
 def test_an_interrupted_run_promised_nothing(material, tmp_path):
