@@ -19,9 +19,9 @@ from typing import Annotated
 import typer
 
 from bench.fuzz_worker import WorkerReport, fuzz_worker
-from bench.good import WrittenKind, good_documents, good_messages
+from bench.good import WrittenKind, good_documents, good_messages, seed_messages
 from bench.live_worker import LiveProcess, null_worker
-from bench.mutants import Mutant, Mutator
+from bench.mutants import KINDS, Mutant, Mutator
 from broker.errors import MosquittoMissing
 from observability import log
 from schemas.codec import Encoder, decode
@@ -66,7 +66,7 @@ class Report:
         """Count one mutant's end."""
         self.mutants += 1
         self.resealed += mutant.resealed
-        self.structural += mutant.family in ("offset", "vtable", "length", "enum", "float", "version")
+        self.structural += mutant.family in KINDS
         self.families[mutant.family] += 1
         self.slowest_ms = max(self.slowest_ms, took_ms)
         self.over_bound += took_ms > BOUND_MS
@@ -111,7 +111,7 @@ def document_mutants(count: int, *, seed: int) -> Iterable[tuple[Mutant, Judge]]
 def messages(count: int, *, seed: int) -> Iterable[Mutant]:
     """``count`` mutants of all kinds of messages."""
     encoder = Encoder()
-    return Mutator([encoder.encode(message) for message in good_messages()], seed=seed).mutants(count)
+    return Mutator([encoder.encode(message) for message in seed_messages()], seed=seed).mutants(count)
 
 
 def cases(count: int, *, seed: int, judge: Judge) -> Iterable[tuple[Mutant, Judge]]:

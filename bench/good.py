@@ -1,5 +1,6 @@
 """One good message and document of every kind: what fuzz and tests start from. Vocabulary."""
 
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -106,6 +107,14 @@ def good_messages() -> list[DataMessage]:
             model="m",
         ),
     ]
+
+
+def seed_messages() -> list[DataMessage]:
+    """What mutants are drawn of: the good messages and a tensor of no bytes, which any size of 0 fits."""
+    known = good_messages()
+    frame = next(message for message in known if isinstance(message, TensorFrame))
+    empty = Tensor(name="none", data=np.zeros((0, 2, 2, 2), np.int8))
+    return [*known, replace(frame, tensors=(empty,))]
 
 
 def good_documents() -> list[tuple[WrittenKind, bytes]]:

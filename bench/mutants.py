@@ -17,11 +17,14 @@ _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 
 
+KINDS = ("offset", "vtable", "length", "enum", "float", "version", "shape")
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """One place in a good message that says how the rest is to be read."""
 
-    kind: str  # "offset", "vtable", "length", "enum", "float", "version"
+    kind: str  # one of KINDS
     at: int
     size: int
 
@@ -77,6 +80,8 @@ def _table(anatomy: Anatomy, data: bytes, at: int, name: str) -> None:
             if spec.type in LAYOUTS:
                 _table(anatomy, data, target, spec.type)
             else:
+                if spec.name == "shape":  # as a whole: one size alone cannot make the product fit again
+                    anatomy.sites.append(Site("shape", target + 4, 4 * _word(data, target)))
                 _vector(anatomy, data, target, spec.type.strip("[]"), checksummed=spec.checksummed)
 
 
@@ -117,6 +122,10 @@ class Mutator:
     def _structural(self, data: bytearray, anatomy: Anatomy) -> str:
         kind = self._rng.choice(sorted({site.kind for site in anatomy.sites}))
         site = self._rng.choice([site for site in anatomy.sites if site.kind == kind])
+        if kind == "shape":
+            for at in range(site.at, site.at + site.size, 4):
+                _U32.pack_into(data, at, self._rng.choice((0, 1, 2**16, 2**32 - 1)))
+            return kind
         highest = 256**site.size - 1
         old = int.from_bytes(data[site.at : site.at + site.size], "little")
         near = (old + self._rng.choice((-8, -4, -2, -1, 1, 2, 4, 8))) & highest

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import MalformedMessage, Reason
-from schemas.layout import DTYPES, LAYOUTS
+from schemas.layout import DTYPES, LAYOUTS, MAX_PAYLOAD_BYTES
 from schemas.messages import (
     SCHEMA_VERSION,
     Audio,
@@ -105,6 +105,9 @@ def _tensor(_walk: Walk, values: list[Any]) -> Tensor:
         raise MalformedMessage(
             Reason.BAD_VALUE, f"Tensor.data has {len(data)} bytes, {item} of shape {shape} has other"
         )
+    # One size of 0 makes any product fit, but numpy refuses an array whose other sizes are too large.
+    if prod(size for size in shape if size) * item.itemsize > MAX_PAYLOAD_BYTES:
+        raise MalformedMessage(Reason.BAD_VALUE, f"Tensor.shape {shape} is empty and yet over the limit")
     array = np.frombuffer(data, item).reshape(shape)
     return Tensor(name=name, data=array, scale=scale, zero_point=zero_point)
 

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from bench import fuzz
 from bench.good import good_messages
-from bench.mutants import Mutator
+from bench.mutants import KINDS, Mutator
 from schemas.codec import Encoder
 
 
@@ -18,6 +18,11 @@ def test_two_thousand_mutants_end_in_messages_or_reasons_and_no_reason_is_missin
     assert report.accepted + report.refused == report.mutants
     assert report.structural >= 500
     assert report.resealed >= 700
+
+
+def test_every_kind_of_site_is_broken_and_shapes_as_a_whole():
+    report = fuzz.run(2000, seed=6)
+    assert all(report.families[kind] >= 5 for kind in KINDS)
 
 
 def test_the_same_seed_draws_the_same_mutants():

@@ -93,6 +93,16 @@ def shared_payload():
     return bytes(data)
 
 
+def empty_giant():
+    """A tensor of no bytes, as its sizes promise: the first of them is 0, the others are as large as can be."""
+    empty = replace(GOOD[TensorFrame].tensors[0], data=np.zeros((0, 1, 1, 1), np.int8))
+    data = bytearray(Encoder().encode(replace(GOOD[TensorFrame], tensors=(empty,))))
+    shape = site_of(data, "tensors.0.shape")
+    sizes = shape + struct.unpack_from("<I", data, shape)[0] + 4
+    struct.pack_into("<4I", data, sizes, 0, *(2**32 - 1,) * 3)
+    return bytes(data)
+
+
 CASES = {
     "empty": (b"", Reason.TOO_SHORT),
     "eleven bytes": (BYTES[Ping][:11], Reason.TOO_SHORT),
@@ -165,6 +175,7 @@ CASES = {
         behind(TensorFrame, "tensors.0.shape", "Q", 2**64 - 1, ahead=4),
         Reason.BAD_VALUE,
     ),
+    "empty tensor with sizes that no array has": (empty_giant(), Reason.BAD_VALUE),
     "flipped payload": (behind(Frame, "payload", "B", 0xA5, ahead=40), Reason.BAD_CHECKSUM),
     "flipped tensor": (behind(TensorFrame, "tensors.0.data", "B", 0x7F, ahead=9), Reason.BAD_CHECKSUM),
     "flipped checksum": (field_poked(Ping, "header.payload_crc32", "I", 1), Reason.BAD_CHECKSUM),
