@@ -12,13 +12,13 @@ from pydantic import BaseModel, Field, ValidationError
 
 from schemas.deployments import DeploymentSpec, PolicyName, SplitConfig, Target
 from schemas.errors import MalformedMessage, Reason
-from schemas.fields import BootId, Digest, Id, Name, Reading, Text, UnixMs, Version, Written
+from schemas.fields import BootId, Count, Digest, Id, Name, Reading, Text, UnixMs, Version, Written
 from schemas.manifests import GoldenOutput, ModelFile, ModelManifest, OutputRecord
 from schemas.states import FailureReason, UpdateState
 
 # fmt: off
 __all__ = [  # one door to every document: some live in deployments, fields and manifests
-    "MAX_DOCUMENT_BYTES", "MAX_MANIFEST_BYTES", "Ack", "BootId", "ChunkRequest", "Command", "DeploymentSpec", "Desired",
+    "MAX_DOCUMENT_BYTES", "MAX_MANIFEST_BYTES", "Ack", "BootId", "ChunkRequest", "Command", "Count", "DeploymentSpec", "Desired",
     "DevicePresence", "Digest", "Document", "EnrolReply", "EnrolRequest", "Event", "GoldenOutput", "Id",
     "Load", "ManagerPresence", "ModelFile", "ModelManifest", "Name", "OutputRecord", "PackageRef",
     "PolicyName", "Reading", "Reply", "Reported", "Resync", "SplitConfig", "Target", "TelemetryMirror",
@@ -45,12 +45,12 @@ class DevicePresence(Reading):
 
     device: Id
     online: bool
-    session: Annotated[int, Field(ge=0)]
+    session: Count
     boot_id: BootId
     device_class: Name
     software: Version
-    runtimes: dict[str, str] = Field(default_factory=dict)
-    tasks: tuple[str, ...] = ()
+    runtimes: dict[Text, Text] = Field(default_factory=dict)
+    tasks: tuple[Text, ...] = ()
     simulated: bool = False
     sent_ms: UnixMs
 
@@ -60,14 +60,14 @@ class WorkerPresence(Reading):
 
     worker: Id
     online: bool
-    session: Annotated[int, Field(ge=0)]
+    session: Count
     boot_id: BootId
     software: Version
-    tasks: tuple[str, ...] = ()
-    models: dict[str, Digest] = Field(default_factory=dict)  # task -> digest of the model that answers it
-    runtimes: dict[str, str] = Field(default_factory=dict)
+    tasks: tuple[Text, ...] = ()
+    models: dict[Text, Digest] = Field(default_factory=dict)  # task -> digest of the model that answers it
+    runtimes: dict[Text, Text] = Field(default_factory=dict)
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
-    data_url: Annotated[str, Field(max_length=256)] | None = None
+    data_url: Annotated[Text, Field(max_length=256)] | None = None
     sent_ms: UnixMs
 
 
@@ -76,8 +76,8 @@ class ManagerPresence(Reading):
 
     manager: Id
     online: bool
-    session: Annotated[int, Field(ge=0)]
-    epoch: Annotated[int, Field(ge=0)]
+    session: Count
+    epoch: Count
     sent_ms: UnixMs
 
 
@@ -86,12 +86,12 @@ class Load(Reading):
 
     worker: Id
     boot_id: BootId
-    queued: Annotated[int, Field(ge=0)]
-    running: Annotated[int, Field(ge=0)]
-    run_p50_us: Annotated[int, Field(ge=0)]
-    run_p99_us: Annotated[int, Field(ge=0)]
-    answered: Annotated[int, Field(ge=0)]
-    refused: Annotated[int, Field(ge=0)]
+    queued: Count
+    running: Count
+    run_p50_us: Count
+    run_p99_us: Count
+    answered: Count
+    refused: Count
     sent_ms: UnixMs
 
 
@@ -99,8 +99,8 @@ class Desired(Reading):
     """What the manager wants one node to run. Newer is the larger (epoch, version)."""
 
     device: Id
-    epoch: Annotated[int, Field(ge=0)]
-    version: Annotated[int, Field(ge=0)]
+    epoch: Count
+    version: Count
     deployment: Id | None = None
     package: PackageRef | None = None
     split_config: SplitConfig | None = None
@@ -113,16 +113,16 @@ class Reported(Reading):
 
     device: Id
     boot_id: BootId
-    epoch: Annotated[int, Field(ge=0)] = 0
-    version: Annotated[int, Field(ge=0)] = 0
+    epoch: Count = 0
+    version: Count = 0
     deployment: Id | None = None
-    attempt: Annotated[int, Field(ge=0)] = 0
-    seq: Annotated[int, Field(ge=0)] = 0  # grows with every report of this boot
+    attempt: Count = 0
+    seq: Count = 0  # grows with every report of this boot
     state: UpdateState = UpdateState.IDLE
     reason: FailureReason | None = None
     detail: Text = ""
-    progress_bytes: Annotated[int, Field(ge=0)] = 0
-    total_bytes: Annotated[int, Field(ge=0)] = 0
+    progress_bytes: Count = 0
+    total_bytes: Count = 0
     active: PackageRef | None = None
     previous: PackageRef | None = None
     model: Text = ""
@@ -135,7 +135,7 @@ class Event(Reading):
 
     device: Id
     boot_id: BootId
-    seq: Annotated[int, Field(ge=0)]
+    seq: Count
     kind: Name
     detail: Text = ""
     deployment: Id | None = None
@@ -148,7 +148,7 @@ class Ack(Reading):
 
     deployment: Id
     boot_id: BootId
-    seq: Annotated[int, Field(ge=0)]
+    seq: Count
 
 
 class Command(Reading):
@@ -176,13 +176,13 @@ class ChunkRequest(Reading):
     # base64 of a bitmap, bit n % 8 of byte n // 8, 1 = missing
     missing: Annotated[str, Field(max_length=20_000)]
     window: Annotated[int, Field(ge=1, le=64)] = 8  # at most so many chunks answer one request
-    rate_bytes_per_s: Annotated[int, Field(ge=10_000)] = 2_000_000
+    rate_bytes_per_s: Annotated[int, Field(ge=10_000, lt=2**53)] = 2_000_000
 
 
 class Resync(Reading):
     """The manager asks every owner to publish presence and reported again, spread over ``jitter_ms``."""
 
-    epoch: Annotated[int, Field(ge=0)]
+    epoch: Count
     jitter_ms: Annotated[int, Field(ge=0, le=600_000)] = 2000
 
 
@@ -191,7 +191,7 @@ class EnrolRequest(Reading):
 
     client: Id
     device_class: Name
-    claim: Annotated[str, Field(max_length=512)]
+    claim: Annotated[Text, Field(max_length=512)]
 
 
 class EnrolReply(Reading):
@@ -207,21 +207,21 @@ class TelemetryMirror(Reading):
 
     device: Id
     wall_ms: UnixMs
-    window_ms: Annotated[int, Field(ge=0)]
-    mode: str
+    window_ms: Count
+    mode: Text
     fps: float
-    outcomes: dict[str, int]
-    answered: dict[str, int]
-    switches: int
-    latency_ms: dict[str, float]
+    outcomes: dict[Text, Count]
+    answered: dict[Text, Count]
+    switches: Count
+    latency_ms: dict[Text, float]
     age_p99_ms: float
     rtt_ms: float
     battery_fraction: float
     temperature_c: float
     throttled: bool
     simulated: bool
-    worker: str
-    model: str
+    worker: Text
+    model: Text
 
 
 Document = TypeVar("Document", bound=BaseModel)

@@ -13,8 +13,11 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,31}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 BootId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-UnixMs = Annotated[int, Field(ge=0)]
-Text = Annotated[str, Field(max_length=1024)]
+# Below 2^53, so that it is the same number in JSON readers that only know doubles, and fits a database's bigint.
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+UnixMs = Count
+# Without U+0000: PostgreSQL cannot store it, and no one writes it on purpose.
+Text = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00]*$")]
 
 
 class Written(BaseModel):

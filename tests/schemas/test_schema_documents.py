@@ -137,6 +137,7 @@ def test_every_missing_field_is_named(name):
         (Desired, {"split_config": {"rtt_threshold_ms": 0}}, "Desired.split_config.rtt_threshold_ms"),
         (Reported, {"state": "half"}, "Reported.state"),
         (Reported, {"detail": "x" * 1025}, "Reported.detail"),
+        (Reported, {"detail": "a line\n\0"}, "Reported.detail"),
         (Load, {"queued": 1.5}, "Load.queued"),
         (DeploymentSpec, {"model": "No Spaces"}, "DeploymentSpec.model"),
         (DeploymentSpec, {"timeout_s": 0}, "DeploymentSpec.timeout_s"),
@@ -150,6 +151,20 @@ def test_a_bad_value_is_named_by_its_place(kind, change, named):
     error = refusal(kind, json.dumps({**MINIMAL[kind.__name__], **change}).encode())
     assert error.reason is Reason.BAD_DOCUMENT
     assert named in str(error)
+
+
+@each_kind
+def test_no_integer_is_larger_than_any_store_can_hold(name):
+    """A database's bigint ends below 2^63 and a double's whole numbers at 2^53: one such field blocked a group."""
+    numbers = [field for field, info in KINDS[name].model_fields.items() if info.annotation is int]
+    for field in numbers:
+        error = refusal(KINDS[name], json.dumps({**MINIMAL[name], field: 2**53}).encode())
+        assert f"{name}.{field}" in str(error)
+
+
+def test_the_largest_count_is_read():
+    payload = json.dumps({**MINIMAL["Reported"], "epoch": 2**53 - 1}).encode()
+    assert parse_document(Reported, payload).epoch == 2**53 - 1
 
 
 @pytest.mark.parametrize(
