@@ -61,6 +61,7 @@ class Updater:
         self._runtime = runtime
         self.inbox = UpdateInbox()
         self._attempt = journal.read() or Attempt()
+        self._begun = False
         self._newer: Desired | None = None
         self._progress = (0, 0)
         self._progress_ns = 0
@@ -82,17 +83,34 @@ class Updater:
 
     def _run(self) -> None:
         make_thread_nice(NICENESS)
-        self._keep(begun_again(self._attempt))
-        self._walk()  # an attempt that the last process left
+        self._survive(self._begin)
         while not self._stopping:
             self._hear(timeout_s=RESEND_S)
-            try:
-                self._next_attempt()
-            except StoreError as error:
-                _log.error("an update waits for its journal", error=str(error))
+            self._survive(self._next_attempt)
+
+    def _survive(self, turn: Callable[[], None]) -> None:
+        """One turn; whatever fails in it, the thread lives to hear the next wish and to try again."""
+        try:
+            turn()
+        except (StoreError, OSError) as error:
+            _log.error("an update waits for its disk", state=self._attempt.state.value, error=str(error))
+        except Exception:  # noqa: BLE001 - an update that fails must not take the next one with it; it is logged
+            _log.exception("an update stands still", state=self._attempt.state.value)
+
+    def _begin(self) -> None:
+        """Take up the attempt that the last process left."""
+        self._keep(begun_again(self._attempt))
+        self._begun = True
+        self._walk()
 
     def _next_attempt(self) -> None:
-        """Take up a newer wish, or repeat the report that nobody acknowledged."""
+        """Go on with what a full disk held up, take up a newer wish, or repeat an unacknowledged report."""
+        if not self._begun:
+            self._begin()
+        if not self._attempt.is_over:
+            self._walk()
+        if self._stopping:
+            return
         if self._newer is not None:
             self._keep(offered(self._newer, self._attempt, before=self._store.pointer.active))
             self._newer = None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from edge_site import engine, site, until
 
-from edge_node.errors import UpdateError
+from edge_node.errors import StoreError, UpdateError
 from edge_node.journal import Journal
 from edge_node.model_store import ModelStore
 from edge_node.perceive import Engine
@@ -227,6 +227,50 @@ def test_a_terminal_report_is_sent_again_until_it_is_acknowledged(tmp_path):
         until(lambda: [r.seq for r in here.manager.reports].count(first.seq) >= 2, what="the second copy")
         here.manager.acks = True
         until(lambda: not here.headset._updater._reports._unacked, what="the receipt")
+
+
+class FailsOnce:
+    """Stands before a journal's write: the first document in ``state`` does not get through."""
+
+    def __init__(self, write, *, state, error):
+        self.write, self.state, self.error = write, state, error
+        self.failed = False
+
+    def __call__(self, document):
+        if getattr(document, "state", None) is self.state and not self.failed:
+            self.failed = True
+            raise self.error
+        self.write(document)
+
+
+@pytest.mark.parametrize("state", [UpdateState.OFFERED, UpdateState.STAGED, UpdateState.PROBATION])
+@pytest.mark.parametrize(
+    "error",
+    [StoreError("no room; free some"), OSError(28, "No space left"), RuntimeError("nobody foresaw it")],
+)
+def test_a_write_that_fails_holds_an_attempt_up_and_the_next_wish_is_heard(tmp_path, state, error):
+    with site(tmp_path) as here:
+        here.start(with_worker=False)
+        until(lambda: here.manager.reports)
+        journal = here.headset._updater._journal
+        journal.write = FailsOnce(journal.write, state=state, error=error)
+        here.manager.desire(version=1, split=SplitConfig(policy="local", deadline_ms=70))
+        until(lambda: journal.write.failed)
+        last = SplitConfig(policy="local", deadline_ms=60)
+        here.manager.desire(version=2, split=last, deployment="dep-2")
+        assert until(lambda: here.manager.ended("dep-2")).state is UpdateState.COMMITTED
+        until(lambda: here.headset._journey.config == last)
+        assert here.headset._updater._thread.is_alive()
+
+
+def test_a_start_on_a_full_disk_is_made_up_for(tmp_path, monkeypatch):
+    write = FailsOnce(lambda _document: None, state=UpdateState.IDLE, error=StoreError("no room; free some"))
+    monkeypatch.setattr(Journal, "write", lambda _journal, document: write(document))
+    with site(tmp_path) as here:
+        here.start(with_worker=False)
+        until(lambda: write.failed)
+        here.manager.desire(version=1, split=SplitConfig(policy="local"))
+        assert until(here.manager.ended).state is UpdateState.COMMITTED
 
 
 class Broken:
