@@ -37,7 +37,6 @@ from edge_node.update import Attempt
 from edge_node.update_ports import UpdaterPorts
 from edge_node.updater import Updater
 from edge_node.workers import WorkerBook
-from inference.errors import InferenceError
 from observability.trace import new_trace
 from schemas.documents import SplitConfig
 
@@ -176,8 +175,8 @@ class Headset:
                 return
             try:
                 seen = engine.task.run(captured.image)
-            except InferenceError as error:
-                _log.warning("the first look failed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - frames are carried without it; it is logged
+                _log.warning("the first look failed", error=str(error) or repr(error))
                 return
             self._journey.answers.prime(seen, captured_ns=captured_ns, model=engine.label)
 

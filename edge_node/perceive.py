@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Protocol
 
+import structlog
+
 from edge_node.accelerator import Accelerator
 from edge_node.device_class import Segment, Thermal
 from edge_node.estimate import Quantiles
@@ -20,6 +22,8 @@ from edge_node.thread_priority import make_thread_nice
 from inference.errors import InferenceError
 from inference.tasks.hands import HandsResult
 from inference.tasks.roi import Roi
+
+_log = structlog.get_logger("edge_node.perceive")
 
 # On a full machine whoever answers, sends and keeps the time has to wake before whoever computes:
 # without it three headsets on two busy cores skipped up to 2 % of their frames, with it none.
@@ -107,15 +111,22 @@ class Slot:
         make_thread_nice(SLOT_NICENESS)
         while (job := self._jobs.get()) is not None:
             started_ns = self._clock_ns()
-            result, error = None, ""
-            try:
-                result = job.engine.task.run(job.image, rois=job.rois)
-            except InferenceError as problem:
-                error = str(problem)
+            result, error = _looked(job)
             done = JobDone(
                 job=job, result=result, error=error, started_ns=started_ns, ended_ns=self._clock_ns()
             )
             self._deliver(done)
+
+
+def _looked(job: Job) -> tuple[HandsResult | None, str]:
+    """A job's result, or None and why. The thread must outlive every job, or nothing is local any more."""
+    try:
+        return job.engine.task.run(job.image, rois=job.rois), ""
+    except InferenceError as problem:
+        return None, str(problem)
+    except Exception as problem:  # noqa: BLE001 - any failure of a model is a failed job; it is logged
+        _log.exception("a local run failed in a way nobody foresaw", model=job.engine.label)
+        return None, str(problem) or repr(problem)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,10 +5,13 @@ import subprocess
 import sys
 import time
 
+import cv2
 import pytest
+from edge_bench import hands_at
 from edge_site import ACTS, DEVICE, SITE, Blind, Seer, engine, site, until
 
 from edge_node.errors import DuplicateError
+from inference.errors import ModelRunError
 from schemas.codec import decode
 from schemas.documents import Command, DevicePresence, Resync, SplitConfig, canonical_bytes
 from schemas.topics import topic
@@ -179,6 +182,34 @@ def test_a_source_without_hands_gives_answers_without_hands(tmp_path):
         lines = here.lines()
     assert result["none"] == 0
     assert all(line["hands"] == [] for line in lines)
+
+
+class Moody:
+    """Sees now and then; in between it fails as ``errors`` say, one after the other."""
+
+    def __init__(self, errors):
+        self.errors = errors
+        self.runs = 0
+
+    def run(self, image_rgb, *, rois=()):
+        self.runs += 1
+        if self.runs % 2 == 0 and self.errors:
+            raise self.errors.pop(0)
+        return hands_at(0.5)
+
+
+def test_the_slot_survives_every_failure_of_a_model(tmp_path):
+    errors = [cv2.error("no such shape"), ValueError("no number"), MemoryError(), ModelRunError("it fails")]
+    with site(tmp_path) as here:
+        here.start(factory=engine(Moody(list(errors))), with_worker=False)
+        use = here.headset._journey.perception.use
+        until(lambda: use.failures >= len(errors) - 1, what="the failed jobs")  # one failed in the first look
+        before = use.jobs
+        until(lambda: use.jobs > before + 3, what="jobs after the failed ones")
+        assert use.last_error == "it fails"
+        result = here.stop()
+        lines = here.lines()
+    check(here, result, lines)
 
 
 def test_a_slot_that_is_too_slow_for_the_rate_carries_the_rest(tmp_path):
