@@ -99,15 +99,16 @@ def config(
     user: Annotated[list[str] | None, typer.Option(help="ROLE:ID of a client; may repeat.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 1883,
     bind: Annotated[str | None, typer.Option(help="Address to listen on; all by default.")] = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Make new passwords for everybody.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write mosquitto.conf, the access list and new passwords for production."""
+    """Write mosquitto.conf, the access list and passwords; who has a password keeps it."""
     try:
         production = Production.of(purpose, site=site, users=user or [], port=port, bind=bind)
         if out is None:
             typer.echo(production.conf(Path("/etc/mosquitto/headway")).text(), nl=False)
             return
-        written = write_production(production, out)
+        written = write_production(production, out, rotate=rotate)
     except (RoadMisuse, TopicError) as error:
         _fail(error, EXIT_USAGE)
     except (RoadError, OSError) as error:
@@ -117,7 +118,10 @@ def config(
         return
     for path in written:
         typer.echo(f"wrote {path}")
-    typer.echo("secrets.json holds every password: hand each to its client, then delete it")
+    if any(path.name == "secrets.json" for path in written):
+        typer.echo("secrets.json holds the new passwords: hand each to its client, then delete it")
+    else:
+        typer.echo("everybody keeps the password they have; --rotate makes new ones")
 
 
 def _announce(mosquitto: EmbeddedMosquitto, *, as_json: bool) -> None:

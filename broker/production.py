@@ -1,7 +1,8 @@
 """What a production broker needs: its configuration, access list and passwords.
 
 Shell: writes a folder of files, each readable by its owner only. Passwords are made
-here, stand in clear in `secrets.json` alone, and are hashed everywhere else.
+here, stand in clear in `secrets.json` alone, and are hashed everywhere else. Whoever
+has a password already keeps it, so that a client can be added to a running site.
 """
 
 from __future__ import annotations
@@ -59,22 +60,50 @@ class Production:
         )
 
 
-def write_production(production: Production, folder: Path) -> list[Path]:
-    """Write everything to `folder` and return the paths. Raises OSError, RoadMisuse."""
+def write_production(production: Production, folder: Path, *, rotate: bool = False) -> list[Path]:
+    """Write everything to `folder` and return the paths; with `rotate`, nobody keeps an old password.
+
+    `secrets.json` gets the passwords made here, beside those that nobody fetched from it yet.
+    Raises OSError, RoadMisuse.
+    """
     if not production.users:
         raise RoadMisuse("nobody could log in: name clients with --user ROLE:ID")
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if production.purpose is Purpose.CONTROL:
         (folder / "store").mkdir(exist_ok=True)
-    passwords = {name: secrets.token_urlsafe(_PASSWORD_BYTES) for name in production.names}
+    kept = {} if rotate else _kept(folder / "passwords", production.names)
+    made = {name: secrets.token_urlsafe(_PASSWORD_BYTES) for name in production.names if name not in kept}
+    waiting = {name: secret for name, secret in _waiting(folder / "secrets.json").items() if name in kept}
     texts = {
         "mosquitto.conf": production.conf(folder).text(),
         "acl": acl_text(production.users),
-        "passwords": password_file_text(passwords),
-        "secrets.json": json.dumps(passwords, indent=2) + "\n",
+        # The secrets first: a hash whose password is nowhere would lock its client out.
+        **({"secrets.json": json.dumps({**waiting, **made}, indent=2) + "\n"} if made else {}),
+        "passwords": "".join(f"{line}\n" for line in kept.values()) + password_file_text(made),
     }
     return [write_private(folder / name, text) for name, text in texts.items()]
+
+
+def _kept(passwords: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the lines of those in `names` who have one; a client no longer named loses its own."""
+    if not passwords.exists():
+        return {}
+    lines = {line.partition(":")[0]: line for line in passwords.read_text(encoding="utf-8").splitlines()}
+    return {name: lines[name] for name in names if name in lines}
+
+
+def _waiting(path: Path) -> dict[str, str]:
+    """Return what an earlier call left to be handed out. Raises RoadMisuse."""
+    if not path.exists():
+        return {}
+    try:
+        waiting = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RoadMisuse(f"{path} cannot be read ({error}): delete it, or move it away") from error
+    if not isinstance(waiting, dict):
+        raise RoadMisuse(f"{path} is not a list of passwords by name: delete it, or move it away")
+    return waiting
 
 
 def _user(text: str, *, site: str | None) -> User:

@@ -110,6 +110,49 @@ def test_config_writes_files_that_a_real_mosquitto_accepts(mosquitto_binary, tmp
         process.wait()
 
 
+def _configure(out, *users, rotate=False):
+    options = [part for each in users for part in ("--user", each)]
+    done = call(
+        "config", "--purpose", "data", "--site", "plant-1", "--out", out, *options, *["--rotate"] * rotate
+    )
+    assert done.exit_code == 0, done.stderr
+    lines = (out / "passwords").read_text().splitlines()
+    return done.stdout, {line.partition(":")[0]: line for line in lines}
+
+
+def test_config_run_again_adds_a_client_and_changes_nobody_elses_password(tmp_path):
+    _said, first = _configure(tmp_path, "device:hs-1", "worker:w-1")
+    (tmp_path / "secrets.json").unlink()  # handed out
+    _said, second = _configure(tmp_path, "device:hs-1", "worker:w-1", "device:hs-2")
+    assert {name: second[name] for name in first} == first
+    assert list(json.loads((tmp_path / "secrets.json").read_text())) == ["device.hs-2"]
+    said, third = _configure(tmp_path, "device:hs-1", "device:hs-2")
+    assert third == {name: second[name] for name in ("device.hs-1", "device.hs-2")}
+    assert "--rotate" in said
+
+
+def test_config_run_again_keeps_passwords_that_nobody_fetched_yet(tmp_path):
+    _configure(tmp_path, "device:hs-1")
+    before = json.loads((tmp_path / "secrets.json").read_text())
+    _configure(tmp_path, "device:hs-1", "device:hs-2")
+    after = json.loads((tmp_path / "secrets.json").read_text())
+    assert after == {**before, "device.hs-2": after["device.hs-2"]}
+
+
+def test_config_with_rotate_makes_new_passwords_for_all(tmp_path):
+    _said, first = _configure(tmp_path, "device:hs-1", "worker:w-1")
+    _said, second = _configure(tmp_path, "device:hs-1", "worker:w-1", rotate=True)
+    assert all(second[name] != first[name] for name in first)
+    assert set(json.loads((tmp_path / "secrets.json").read_text())) == set(first)
+
+
+def test_config_names_a_secrets_file_that_it_cannot_read(tmp_path):
+    (tmp_path / "secrets.json").write_text("[")
+    done = call("config", "--purpose", "data", "--site", "s", "--out", tmp_path, "--user", "device:hs-1")
+    assert done.exit_code == 2
+    assert "delete it" in done.stderr
+
+
 def _answers(port, username, password):
     try:
         probe(parse_url(f"mqtt://127.0.0.1:{port}"), username=username, password=password)
