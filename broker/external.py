@@ -21,8 +21,9 @@ _log = log.get("broker.external")
 _LEVELS = {5: 5, 311: 4}  # our name of a version: the protocol level in its CONNECT
 _CONNACK = 0x20
 _WRONG_VERSION = {1, 0x84}  # 3.1.1 section 3.2.2.3; 5 section 3.2.2.2
-# Longest CONNACK that is worth reading; its properties are few.
+# At most so much at once: all that counts stands in the first few bytes.
 _ANSWER_BYTES = 4096
+_NO_MQTT = "what answers there does not speak MQTT: name the broker's MQTT port"
 _DISCONNECT = b"\xe0\x00"
 
 _REASONS = {
@@ -108,6 +109,8 @@ def _connect(
         raise BrokerUnavailable(
             f"{address} does not answer within {timeout_s} s: is the URL right?"
         ) from error
+    except UnicodeError as error:  # from the resolver: an empty or an overlong label
+        raise BrokerUnavailable(f"{address.host} is no host name ({error}): correct the URL") from error
     except OSError as error:
         raise BrokerUnavailable(
             f"cannot reach a broker at {address} ({error.strerror or error}): start one with "
@@ -118,7 +121,7 @@ def _connect(
 
 def _read_connack(sock: socket.socket) -> int | None:
     answer = b""
-    while len(answer) < 4:
+    while (code := _code_of(answer)) is None:
         try:
             part = sock.recv(_ANSWER_BYTES)
         except ConnectionResetError:
@@ -126,9 +129,22 @@ def _read_connack(sock: socket.socket) -> int | None:
         if not part:
             return None
         answer += part
-    if answer[0] != _CONNACK:
-        raise BrokerRefused("what answers there does not speak MQTT: name the broker's MQTT port")
-    return answer[3]
+    return code
+
+
+def _code_of(answer: bytes) -> int | None:
+    """Return the code of a CONNACK as far as it came; None while the code is not there yet.
+
+    Before it stand the type, the length (1 to 4 bytes: MQTT 5 section 1.5.5), and the flags.
+    """
+    if answer and answer[0] != _CONNACK:
+        raise BrokerRefused(_NO_MQTT)
+    last = next((at for at, digit in enumerate(answer[1:5], start=1) if digit < 0x80), None)
+    if last is None:
+        if len(answer) >= 5:
+            raise BrokerRefused(_NO_MQTT)
+        return None
+    return answer[last + 2] if len(answer) > last + 2 else None
 
 
 def _connect_packet(level: int, *, username: str | None, password: str | None) -> bytes:
