@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from broker.address import BrokerAddress
 from broker.road import Traffic
@@ -64,10 +65,12 @@ def _reach(
 ) -> socket.socket:
     """Connect to the first of the host's addresses that answers. Raises OSError."""
     failure = OSError(f"{address.host} has no address")
-    for family, kind, protocol, _name, where in socket.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM
-    ):
-        sock = socket.socket(family, kind, protocol)
+    for family, kind, protocol, _name, where in _resolve(address):
+        try:
+            sock = socket.socket(family, kind, protocol)  # fails where the host lacks the family
+        except OSError as error:
+            failure = error
+            continue
         try:
             _tune(sock, traffic=traffic, send_buffer_bytes=send_buffer_bytes)
             sock.settimeout(timeout_s)
@@ -79,6 +82,14 @@ def _reach(
             sock.setblocking(False)
             return sock
     raise failure
+
+
+def _resolve(address: BrokerAddress) -> list[Any]:
+    """Return the rows of `getaddrinfo`. Raises OSError."""
+    try:
+        return socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # an empty or an overlong label
+        raise OSError(f"{address.host} is no host name ({error}): correct the URL") from error
 
 
 def _tune(sock: socket.socket, *, traffic: Traffic, send_buffer_bytes: int) -> None:

@@ -1,5 +1,6 @@
 """Peers that are no brokers, or broken ones: the session says so and dials again."""
 
+import errno
 import socket
 import threading
 
@@ -102,3 +103,45 @@ def test_nobody_there_is_said_once_and_tried_again(reactor, free_port):
     assert road.publish("t", b"waits")
     road.close()
     assert road.state is RoadState.CLOSED
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".test"])
+def test_a_name_that_cannot_be_one_is_said_and_tried_again(reactor, host):
+    road = _session(f"mqtt://{host}:1883", reactor=reactor)
+    wait_for(lambda: road.last_error is not None)
+    assert "correct the URL" in road.last_error
+    assert road.state is not RoadState.READY
+    road.close()
+
+
+def test_a_host_without_ipv6_goes_on_to_ipv4(reactor, mosquitto, monkeypatch):
+    real_socket, real_resolve = socket.socket, socket.getaddrinfo
+
+    def socket_without_ipv6(family=socket.AF_INET, *rest, **named):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real_socket(family, *rest, **named)
+
+    def resolve_both(host, port, **named):
+        six = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0))
+        return [six, *real_resolve(host, port, **named)]
+
+    monkeypatch.setattr("broker.dial.socket.socket", socket_without_ipv6)
+    monkeypatch.setattr("broker.dial.socket.getaddrinfo", resolve_both)
+    road = _session(mosquitto.url, reactor=reactor)
+    wait_for(lambda: road.state is RoadState.READY, what="ready over IPv4")
+    road.close()
+
+
+def _session(url, *, reactor):
+    return Session(
+        SessionConfig(
+            url=url,
+            client_id="c",
+            echo_topic="e",
+            traffic=Traffic.CONTROL,
+            backoff_floor_ns=MS,
+            backoff_cap_ns=5 * MS,
+        ),
+        reactor=reactor,
+    )
