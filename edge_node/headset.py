@@ -20,6 +20,7 @@ from edge_node.errors import DuplicateError
 from edge_node.events import EventFile
 from edge_node.flight import Flight, frame_line, ms
 from edge_node.frames import Source
+from edge_node.health import Health, health_of
 from edge_node.heartbeat import Heartbeat
 from edge_node.installation import Installation
 from edge_node.journal import Journal
@@ -27,7 +28,6 @@ from edge_node.journey import Journey
 from edge_node.loop import FrameLoop
 from edge_node.model_store import ModelStore
 from edge_node.offload import Offloader, RemoteReply
-from edge_node.outcome import Outcome
 from edge_node.perceive import Engine, JobDone, Perception, Slot
 from edge_node.remote import Remote
 from edge_node.reports import Reports
@@ -97,7 +97,7 @@ class Headset:
             every_second=self._every_second,
         )
         self._updater = self._make_updater(store)
-        self._installation.attach(self._place)
+        self._installation.attach(self._place, want_trial=self._want_trial)
         self._heartbeat = Heartbeat(
             identity=who,
             device=self._device,
@@ -242,17 +242,19 @@ class Headset:
 
     def _place(self, engine: Engine, config: SplitConfig, done: Callable[[], None]) -> None:
         def swap(_now_ns: int) -> None:
-            self._journey.local.engine = engine
+            self._journey.local.use(engine)
             if config != self._journey.config:
                 self._journey.use(config)
             done()
 
         self._loop.post(swap)
 
-    def _health(self) -> tuple[int, int]:
-        """Frames answered and local runs that failed, as the updater's thread may see them."""
-        outcomes = self._journey.answers.ledger.totals.outcomes
-        return sum(outcomes.values()) - outcomes[Outcome.NONE], self._journey.perception.use.failures
+    def _want_trial(self) -> None:
+        self._loop.post(lambda _now: self._journey.local.want_trial())
+
+    def _health(self) -> Health:
+        """How frames and local runs fare, as the updater's thread may see it."""
+        return health_of(self._journey.answers.ledger.totals, self._journey.perception.runs)
 
     def _note_attempt(self, attempt: Attempt) -> None:
         """An update moved on; the updater's thread."""

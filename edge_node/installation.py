@@ -11,6 +11,7 @@ import structlog
 
 from edge_node.engines import EngineMaker
 from edge_node.errors import EdgeError, UpdateError
+from edge_node.health import Health
 from edge_node.model_store import ModelStore
 from edge_node.perceive import Engine
 from edge_node.update import Release
@@ -33,8 +34,8 @@ Place = Callable[[Engine, SplitConfig, Callable[[], None]], None]  # engine, con
 class Installation:
     """What answers frames now, and how it is exchanged.
 
-    ``place`` hands an engine and a config to the frame loop. ``health`` gives the frames answered so far and
-    the local runs that failed so far.
+    ``place`` hands an engine and a config to the frame loop, ``want_trial`` asks it for one run of the engine
+    where all frames go elsewhere.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Installation:
         factory: Engine,
         store: ModelStore,
         split: SplitConfig,
-        health: Callable[[], tuple[int, int]],
+        health: Callable[[], Health],
     ) -> None:
         self._maker = maker
         self._factory = factory
@@ -52,6 +53,7 @@ class Installation:
         self._split = split
         self._health = health
         self._place: Place | None = None
+        self._want_trial: Callable[[], None] | None = None
         self._running: tuple[PackageRef | None, Engine] = (None, factory)
         self._failed_before = 0
 
@@ -68,9 +70,9 @@ class Installation:
             return engine, release.split_config or self._split
         return self._factory, self._split
 
-    def attach(self, place: Place) -> None:
-        """From now on exchanges go to this frame loop."""
-        self._place = place
+    def attach(self, place: Place, *, want_trial: Callable[[], None]) -> None:
+        """From now on exchanges and trials go to this frame loop."""
+        self._place, self._want_trial = place, want_trial
 
     def model(self) -> str:
         """The label of the engine that answers now."""
@@ -85,28 +87,35 @@ class Installation:
         if self._place is None:
             raise UpdateError(FailureReason.INTERNAL, "no frame loop to install into")
         engine = self._engine(release.package)
-        self._failed_before = self._health()[1]
+        self._failed_before = self._health().failed if engine is self._running[1] else 0
         placed = threading.Event()
         self._place(engine, release.split_config or self._split, placed.set)
         _wait(placed.is_set, pause, timeout_s=SWAP_TIMEOUT_S, what="the frame loop did not take the engine")
         self._running = (release.package, engine)
 
     def prove(self, pause: Pause) -> None:
-        """Watch the new release answer frames.
+        """Watch the new release answer frames and its engine end at least one run well, and none badly.
 
         Raises:
-            UpdateError: a local run failed, or no frames were answered.
+            UpdateError: a local run failed, none was begun, or no frames were answered.
         """
-        goal = self._health()[0] + PROVING_FRAMES
+        if self._want_trial is not None and not self._health().well:
+            self._want_trial()  # the policy may send every frame away: a model that never ran is not proven
+        goal = self._health().answered + PROVING_FRAMES
         _wait(
-            lambda: self._health()[0] >= goal,
+            lambda: self._health().answered >= goal,
             pause,
             timeout_s=PROVING_TIMEOUT_S,
             what="it answered no frames",
         )
-        failed = self._health()[1] - self._failed_before
+        _wait(self._has_run, pause, timeout_s=PROVING_TIMEOUT_S, what="its model ended no run here")
+        failed = self._health().failed - self._failed_before
         if failed:
             raise UpdateError(FailureReason.INTERNAL, f"{failed} local runs failed with it")
+
+    def _has_run(self) -> bool:
+        health = self._health()
+        return health.well > 0 or health.failed > self._failed_before
 
     def _engine(self, package: PackageRef | None) -> Engine:
         if package is None:

@@ -1,13 +1,17 @@
 """Pure core: the frames that wait for the one local slot, and which of them it takes next.
 
-Newest first, at most ``waiting`` of them; what gives way is answered from memory at once. Times are passed in.
+Newest first, at most ``waiting`` of them; what gives way is answered from memory at once. While frames go out,
+one may be run here as a trial of the engine: under no frame's id, so that it answers nothing. Times are passed in.
 """
 
 from edge_node.answers import Answers
 from edge_node.decide import Path
 from edge_node.flight import Flight, Stage
+from edge_node.frames import Captured
 from edge_node.hedge import is_worth_starting
 from edge_node.perceive import Engine, Job, Perceived, Perception
+
+TRIAL_FRAME = -1  # no frame has this id
 
 
 class LocalWay:
@@ -22,11 +26,27 @@ class LocalWay:
         flights: dict[int, Flight],
         waiting: int,
     ) -> None:
-        self.engine = engine
+        self._engine = engine
         self.perception = perception
+        self.perception.watch(engine)
+        self._trial_wanted = False
         self._answers = answers
         self._flights = flights
         self._waiting = waiting
+
+    @property
+    def engine(self) -> Engine:
+        """What the next local run starts with."""
+        return self._engine
+
+    def use(self, engine: Engine) -> None:
+        """Start with this engine from the next run on."""
+        self._engine = engine
+        self.perception.watch(engine)
+
+    def want_trial(self) -> None:
+        """Run the engine once even where no frame needs it, as soon as the slot is free."""
+        self._trial_wanted = True
 
     def queue(self, flight: Flight, *, now_ns: int) -> None:
         """Let a frame wait for the slot; the oldest of too many gives way, because fresh beats complete."""
@@ -59,6 +79,8 @@ class LocalWay:
             self._drop_local(flight, "not needed", now_ns=now_ns)
         if open_ones:
             self._start_local(open_ones[-1])
+        elif self._trial_wanted:
+            self._start_trial()
 
     def _is_worth_starting(self, flight: Flight, *, now_ns: int) -> bool:
         return is_worth_starting(
@@ -69,10 +91,18 @@ class LocalWay:
         if flight.captured is None:
             raise ValueError(f"frame {flight.frame_id} has no image: it cannot wait for the slot")
         flight.local = Stage.RUNNING
+        self._start(flight, flight.captured, frame_id=flight.frame_id)
+
+    def _start_trial(self) -> None:
+        for flight in reversed(self._flights.values()):
+            if flight.captured is not None:
+                self._start(flight, flight.captured, frame_id=TRIAL_FRAME)
+                return
+
+    def _start(self, flight: Flight, captured: Captured, *, frame_id: int) -> None:
+        self._trial_wanted = False  # any run tries the engine
         rois = self._answers.rois(flight)
-        self.perception.start(
-            Job(frame_id=flight.frame_id, image=flight.captured.image, rois=rois, engine=self.engine)
-        )
+        self.perception.start(Job(frame_id=frame_id, image=captured.image, rois=rois, engine=self._engine))
 
     def take(self, perceived: Perceived, *, now_ns: int) -> None:
         """A local run's result has come: answer its frame, if that still waits."""

@@ -140,6 +140,15 @@ class SlotUse:
     last_error: str = field(default="")
 
 
+@dataclass(slots=True, kw_only=True)
+class EngineRuns:
+    """How the runs of one engine ended since it was put in place."""
+
+    engine: Engine
+    well: int = 0
+    failed: int = 0
+
+
 class Perception:
     """The slot as the device has it: serial, and as slow as the device class."""
 
@@ -150,6 +159,12 @@ class Perception:
         self._held: Perceived | None = None
         self.durations = Quantiles(prior_ns=prior_ns)
         self.use = SlotUse()
+        self.runs: EngineRuns | None = None
+
+    def watch(self, engine: Engine) -> None:
+        """Count the runs of this engine from now on; those of the one before are forgotten."""
+        if self.runs is None or self.runs.engine is not engine:
+            self.runs = EngineRuns(engine=engine)
 
     @property
     def busy(self) -> bool:
@@ -205,6 +220,9 @@ class Perception:
         if held.done.result is None:
             self.use.failures += 1
             self.use.last_error = held.done.error
+        if self.runs is not None and held.done.job.engine is self.runs.engine:
+            self.runs.well += held.done.result is not None
+            self.runs.failed += held.done.result is None
         return held
 
 

@@ -1,7 +1,9 @@
 """A frame's journey, told the time: exactly one answer, whatever happens and in whatever order."""
 
+from dataclasses import replace
+
 import pytest
-from edge_bench import MS, Bench
+from edge_bench import ENGINE, MS, Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -219,6 +221,38 @@ def test_a_new_config_counts_from_the_next_frame_on():
     b.journey.use(SplitConfig(policy="offload", deadline_ms=50))
     b.frame()
     assert b.uplink.frames[0].deadline_ns == b.now_ns + 50 * MS
+
+
+def test_a_trial_of_the_engine_runs_beside_an_offloaded_frame_and_answers_nothing():
+    b = Bench(policy="offload", local_ms=20)
+    b.frame()
+    b.journey.local.want_trial()
+    b.wait(1)
+    assert len(b.starter.jobs) == 1
+    b.wait(3)
+    b.local_done()
+    b.wait(10)
+    assert b.lines == []
+    assert (b.perception.runs.well, b.perception.runs.failed) == (1, 0)
+    b.reply(0)
+    assert b.answers[0].path is Path.OFFLOAD
+    assert [attempt.path for attempt in b.lines[0].attempts] == [Path.OFFLOAD]
+    b.frame()
+    b.wait(5)
+    assert len(b.starter.jobs) == 1, "one trial is enough"
+
+
+def test_runs_are_counted_for_the_engine_in_place_only():
+    b = Bench()
+    b.frame()
+    b.journey.local.use(replace(ENGINE, label="new"))
+    b.wait(5)
+    b.local_done(error="the old one fails")
+    assert (b.perception.runs.well, b.perception.runs.failed) == (0, 0)
+    b.frame()
+    b.wait(5)
+    b.local_done()
+    assert (b.perception.runs.well, b.perception.runs.failed) == (1, 0)
 
 
 def test_a_simulated_device_holds_results_until_it_would_have_them():

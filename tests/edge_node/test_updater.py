@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from edge_bench import hands_at
 from edge_site import engine, site, until
 
 from edge_node.errors import StoreError, UpdateError
@@ -291,6 +292,48 @@ def test_a_model_that_fails_in_probation_is_rolled_back(tmp_path, good_package):
         assert report.active is None
         assert report.model == "factory"
         result = here.stop()
+    assert result["none"] == 0
+
+
+class Counted:
+    """Sees, and counts how often it was asked to."""
+
+    def __init__(self):
+        self.runs = 0
+
+    def run(self, image_rgb, *, rois=()):
+        self.runs += 1
+        return hands_at(0.5)
+
+
+OFFLOAD = SplitConfig(policy="offload", deadline_ms=100, reply_timeout_ms=60)
+
+
+def test_a_model_is_run_once_before_it_is_committed_even_while_every_frame_goes_out(tmp_path, good_package):
+    task = Counted()
+    with site(tmp_path) as here:
+        here.maker.engine = lambda landmark, *, label, quantisation: engine(task, label=label)
+        here.start(split=OFFLOAD)
+        until(lambda: len(here.worker.requests) > 5, what="frames that go out")
+        ref = here.manager.publish_package(good_package.directory)
+        here.manager.desire(version=1, package=ref, split=OFFLOAD)
+        assert until(here.manager.ended).state is UpdateState.COMMITTED
+        result = here.stop()
+        lines = here.lines()
+    assert task.runs >= 1
+    assert sorted(line["frame_id"] for line in lines) == list(range(result["scheduled"]))
+
+
+def test_a_model_that_fails_is_rolled_back_even_while_every_frame_goes_out(tmp_path, good_package):
+    with site(tmp_path) as here:
+        here.maker.engine = lambda landmark, *, label, quantisation: engine(Broken(), label=label)
+        here.start(split=OFFLOAD)
+        until(lambda: len(here.worker.requests) > 5, what="frames that go out")
+        ref = here.manager.publish_package(good_package.directory)
+        here.manager.desire(version=1, package=ref, split=OFFLOAD)
+        assert until(here.manager.ended).state is UpdateState.ROLLED_BACK
+        result = here.stop()
+    assert result["model"] == "factory"
     assert result["none"] == 0
 
 
