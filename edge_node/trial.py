@@ -1,6 +1,9 @@
 """Shell: runs the qualifying process of a package and waits for its verdict without standing still."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,11 +24,18 @@ def run_trial(directory: Path, *, runtime: str, pause: Callable[[float], None]) 
         UpdateError: the package may not be used here; with the reason.
     """
     command = [sys.executable, "-m", "edge_node.qualify", str(directory), runtime]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,  # it opens the model in a further child: both end together
+    ) as child:
         try:
             text = _await(child, pause)
         finally:
-            child.kill()
+            with contextlib.suppress(ProcessLookupError):  # the usual end: all of them are gone already
+                os.killpg(child.pid, signal.SIGKILL)
     try:
         verdict = json.loads(text)
         reason = FailureReason(verdict["reason"]) if verdict["reason"] else None
