@@ -20,6 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from broker.allowance import Allowance
 from broker.byte_stream import ByteStream
 from broker.dial import discard_on_close
 from broker.publication import plain_publication
@@ -117,6 +118,9 @@ class Connection:
         self._writing = True
         self._reason = "the broker closed the connection"
         self._asked: dict[int, list[str]] = {}
+        self._queued: set[int] = set()  # ids of what `queue` sent and the broker did not confirm yet
+        self.allowance = Allowance()
+        self.given_up = False  # ended by us, and not by the broker or the network
         self._client = client = _Paho(self._stream, config)
         if will is not None:
             client.will_set(will.topic, will.payload, will.qos, will.retain)
@@ -139,6 +143,11 @@ class Connection:
         """Whether something handed over is not written yet (also after the end)."""
         return self._client.want_write()
 
+    @property
+    def queued(self) -> int:
+        """How much of what `queue` sent is not confirmed: the broker counts it too."""
+        return len(self._queued)
+
     def publish(self, message: Message) -> int:
         """Hand over one publication and begin to write it; returns its id."""
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
@@ -147,7 +156,9 @@ class Connection:
 
     def queue(self, message: Message) -> None:
         """Hand over one publication from inside an event; the next turn writes it."""
-        self._client.publish(message.topic, message.payload, message.qos, message.retain)
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+        if message.qos:
+            self._queued.add(info.mid)
 
     def flush(self) -> None:
         """Write what was queued from inside an event."""
@@ -180,6 +191,7 @@ class Connection:
         if self._ended:
             return
         self._reason = reason
+        self.given_up = True
         self._reactor.unwatch(self._sock)
         discard_on_close(self._sock)
         self._sock.close()
@@ -188,6 +200,7 @@ class Connection:
     def leave(self) -> None:
         """Say DISCONNECT, so that the broker keeps our will to itself."""
         self._reason = "left"
+        self.given_up = True
         self._client.disconnect()
         self._client.loop_write()
         if self._client.socket() is None:
@@ -230,11 +243,15 @@ class Connection:
         self._client.on_publish = None
 
     def _on_connect(
-        self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
+        self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
         if reason.is_failure:
             self._reason = f"the broker refused us: {reason}"
         else:
+            self.allowance = Allowance(
+                unconfirmed_messages=getattr(properties, "ReceiveMaximum", 65535),
+                packet_bytes=getattr(properties, "MaximumPacketSize", None),
+            )
             self._events.opened()
 
     def _on_disconnect(
@@ -269,4 +286,5 @@ class Connection:
     def _on_publish(
         self, _client: mqtt.Client, _userdata: Any, mid: int, reason: ReasonCode, _properties: Any
     ) -> None:
+        self._queued.discard(mid)
         self._events.acked(mid, reason.is_failure)

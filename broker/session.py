@@ -16,7 +16,7 @@ from pathlib import Path
 
 from broker.connection import ConnectionEvents
 from broker.errors import RoadMisuse
-from broker.inflight import Inflight
+from broker.inflight import STRIKES, Inflight
 from broker.lifeline import Lifeline
 from broker.outbox import Outbox
 from broker.reactor import Reactor
@@ -197,9 +197,19 @@ class Session:
         connection.settle()
 
     def _next(self) -> Message | None:
-        if self._inflight.full:
+        connection = self._lifeline.connection
+        assert connection is not None
+        allowance = connection.allowance
+        if self._inflight.full(allowed=allowance.unconfirmed_messages, others=connection.queued):
             return None
         message = self._outbox.take(now_ns=self._reactor.now_ns)
+        while message is not None and not allowance.fits(message):
+            self._counters.dropped_oversize += 1
+            self._standing.complain(
+                f"the broker takes packets of {allowance.packet_bytes} bytes, and one for {message.topic} "
+                "is larger: raise its max_packet_size"
+            )
+            message = self._outbox.take(now_ns=self._reactor.now_ns)
         if message is not None:
             self._lifeline.sending(message)
             self._counters.sent += 1
@@ -231,10 +241,19 @@ class Session:
             for message in self._inflight.take_unconfirmed(blocked=blocked)
             if message.topic != self.config.echo_topic
         ]
-        if self.config.traffic is Traffic.CONTROL:
-            self._outbox.put_back(unconfirmed)
-        else:
+        if self.config.traffic is not Traffic.CONTROL:
             self._counters.lost += len(unconfirmed)
+            return
+        if connection is not None and not connection.given_up:
+            blamed = self._inflight.blame(unconfirmed)
+            if blamed is not None:
+                unconfirmed.remove(blamed)
+                self._counters.lost += 1
+                self._standing.complain(
+                    f"the broker ended {STRIKES} connections over the same message for {blamed.topic} "
+                    f"({len(blamed.payload)} bytes), which is given up: check the broker's limits and log"
+                )
+        self._outbox.put_back(unconfirmed)
 
     def _close(self, deadline_ns: int) -> None:
         """Leave when everything accepted went out, or when the time is up."""
