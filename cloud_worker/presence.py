@@ -2,7 +2,8 @@
 
 The same ``session`` number stands in birth and will, so that an offline of an older connection can be told
 from one of this. Keeps the number of the present connection, because a resync or a clean leave has to
-publish it again. Reads no clock: the wall time comes through ``wall_ms``.
+publish it again, and whether the worker is leaving: from then on every word is an offline, also the birth of
+a connection that comes back meanwhile. Reads no clock: the wall time comes through ``wall_ms``.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,6 +37,12 @@ class Presence:
         self._identity = identity
         self._wall_ms = wall_ms
         self._session = 0
+        self._leaving = False
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the goodbye was said: nothing may call this worker online any more."""
+        return self._leaving
 
     @property
     def session(self) -> int:
@@ -46,14 +53,15 @@ class Presence:
         """The will and the first message of a connection; the broker's session calls this before CONNECT."""
         self._session = session
         gone = self._message(online=False)
-        return Will(topic=gone.topic, payload=gone.payload), [self._message(online=True)]
+        return Will(topic=gone.topic, payload=gone.payload), [self._message(online=not self._leaving)]
 
     def online(self) -> Message:
         """The birth again, for a resync."""
         return self._message(online=True)
 
-    def offline(self) -> Message:
+    def leave(self) -> Message:
         """What a worker says that leaves on purpose: a clean disconnect sends no will."""
+        self._leaving = True
         return self._message(online=False)
 
     def load(self, tally: TallySnapshot, *, queued: int, running: int) -> Message:

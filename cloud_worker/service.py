@@ -4,9 +4,10 @@ Owns no thread and no timer; ``main`` (or a test) calls ``beat`` and ``leave``. 
 """
 
 import random
+import threading
 from collections.abc import Callable
 
-from broker.road import Delivery, Road, RoadState
+from broker.road import Delivery, Message, Road, RoadState
 from cloud_worker.desk import Desk
 from cloud_worker.execute import Executor
 from cloud_worker.presence import Identity, Presence
@@ -46,6 +47,8 @@ class Service:
         self._tally = tally
         self._later = later
         self._rng = rng
+        # The goodbye must be the last word: a resync's answer is not to slip in between.
+        self._word = threading.Lock()
         self._rival = ""  # boot id of the last other worker that spoke under this id
 
     def open(self) -> None:
@@ -71,10 +74,9 @@ class Service:
 
     def leave(self, *, timeout_s: float) -> bool:
         """Refuse new work, finish what runs, say goodbye; False where a run outlasted ``timeout_s``."""
-        gone = self._presence.offline()  # first, so that headsets choose another worker meanwhile
-        if not self._control.publish(gone.topic, gone.payload, qos=gone.qos, retain=gone.retain):
-            _log.warning("the goodbye was not accepted: this worker stays online until its will is sent")
+        self._say_goodbye()  # first, so that headsets choose another worker meanwhile
         finished = self._executor.drain(timeout_s=timeout_s)
+        self._say_goodbye()  # a connection whose birth was made before the first one swallows that one
         self._control.close()  # takes its time to flush, in which the last replies leave
         self._data.close()
         return finished
@@ -105,5 +107,14 @@ class Service:
             )
 
     def _say_online(self) -> None:
-        here = self._presence.online()
-        self._control.publish(here.topic, here.payload, qos=here.qos, retain=here.retain)
+        with self._word:
+            if not self._presence.leaving:
+                self._say(self._presence.online())
+
+    def _say_goodbye(self) -> None:
+        with self._word:
+            if not self._say(self._presence.leave()):
+                _log.warning("the goodbye was not accepted: this worker stays online until its will is sent")
+
+    def _say(self, message: Message) -> bool:
+        return self._control.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)

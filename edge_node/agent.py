@@ -5,6 +5,7 @@ and hand on; documents that break the contract or speak for another device are c
 """
 
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -77,13 +78,16 @@ class Agent:
         self._road: Road | None = None
         self._ears: Ears | None = None
         self._later: Later | None = None
+        self._leaving = False
+        # The goodbye must be the last word: a resync's answer is not to slip in between.
+        self._word = threading.Lock()
         self.counts: Counter[str] = Counter()
 
     def birth(self, session: int) -> tuple[Will, list[Message]]:
         """The will and first messages of a connection; the session calls this before each CONNECT."""
         self._session = session
         gone = self._presence(online=False)
-        first = [self._presence(online=True)]
+        first = [self._presence(online=not self._leaving)]
         if self._reported is not None:
             first.append(self._message("device-reported", self._reported))
         return Will(topic=gone.topic, payload=gone.payload), first
@@ -128,8 +132,10 @@ class Agent:
         return self._send(self._message("device-chunkreq", document))
 
     def leave(self) -> None:
-        """Say goodbye: a clean disconnect sends no will."""
-        self._send(self._presence(online=False))
+        """Say goodbye, for good: a clean disconnect sends no will."""
+        with self._word:
+            self._leaving = True
+            self._send(self._presence(online=False))
 
     def _presence(self, *, online: bool) -> Message:
         who = self._who
@@ -216,7 +222,10 @@ class Agent:
             self._later(self._rng.uniform(0, order.jitter_ms / 1000), self._announce)
 
     def _announce(self) -> None:
-        self._send(self._presence(online=True))
+        with self._word:
+            if self._leaving:
+                return
+            self._send(self._presence(online=True))
         if self._reported is not None:
             self._send(self._message("device-reported", self._reported))
 

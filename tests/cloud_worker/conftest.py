@@ -18,7 +18,7 @@ from cloud_worker.desk import Desk
 from cloud_worker.execute import Executor
 from cloud_worker.presence import Identity, Presence
 from cloud_worker.replier import Replier
-from cloud_worker.service import Service
+from cloud_worker.service import Later, Service
 from cloud_worker.tally import Tally
 from observability.metrics import Registry
 from schemas.codec import Encoder, decode
@@ -76,6 +76,10 @@ class Headset:
         return self.await_replies(before + 1)[before]
 
 
+def who(worker: str = "w-1", *, tasks: tuple[str, ...] = ("hands",)) -> Identity:
+    return Identity(site=SITE, worker=worker, boot_id=bytes(16), software="0", tasks=tasks)
+
+
 def serve(
     control: Road,
     data: Road,
@@ -83,10 +87,12 @@ def serve(
     make_executor: Callable[[Replier], Executor],
     tasks: tuple[str, ...] = ("hands",),
     worker: str = "w-1",
+    presence: Presence | None = None,
+    later: Later = lambda delay_s, call: threading.Timer(delay_s, call).start(),
 ) -> tuple[Service, Tally]:
     """A worker's service over two roads."""
     tally = Tally(Registry())
-    identity = Identity(site=SITE, worker=worker, boot_id=bytes(16), software="0", tasks=tasks)
+    identity = who(worker, tasks=tasks)
     replier = Replier(
         data, site=SITE, worker=worker, tally=tally, clock_ns=time.monotonic_ns, new_span=lambda: b"spanspan"
     )
@@ -97,9 +103,9 @@ def serve(
         data=data,
         desk=Desk(replier=replier, executor=executor, tally=tally),
         executor=executor,
-        presence=Presence(identity, wall_ms=lambda: 1),
+        presence=presence or Presence(identity, wall_ms=lambda: 1),
         tally=tally,
-        later=lambda delay_s, call: threading.Timer(delay_s, call).start(),
+        later=later,
         rng=random.Random(1),
     )
     service.open()
