@@ -180,6 +180,7 @@ class Journey:
     def _hear(self, flight: Flight, reply: RemoteReply, *, now_ns: int) -> None:
         overdue = flight.remote is Stage.OVERDUE
         flight.remote, flight.rtt_ns = Stage.ENDED, reply.rtt_ns
+        flight.worker = reply.worker  # who of the pool it was
         if reply.result is None:
             flight.end(Path.OFFLOAD, now_ns=now_ns, result=f"refused {reply.refusal}")
             self._hedge_all()

@@ -21,7 +21,7 @@ from inference.tasks.roi import Roi
 from schemas.codec import Encoder, decode
 from schemas.errors import MalformedMessage, TopicError
 from schemas.messages import Encoding, Frame, Header, Ping, Refusal, Result, RoiBox, Task
-from schemas.topics import parse, topic, topic_filter
+from schemas.topics import POOL, parse, topic, topic_filter
 from schemas.verify import check_sender
 
 NS_PER_US = 1000
@@ -165,10 +165,13 @@ class Offloader:
         if header.boot_id != self._boot_id:
             self.counts["dropped_old_boot"] += 1
             return
-        sent = self._pending.pop((header.task, header.frame_id), None)
-        if sent is None or sent.worker != worker:
-            self.counts["dropped_unasked"] += 1  # a duplicate, or so late that it was forgotten
+        key = (header.task, header.frame_id)
+        sent = self._pending.get(key)
+        if sent is None or sent.worker not in {worker, POOL}:
+            # a duplicate, so late that it was forgotten, or not asked: whoever was asked may still answer
+            self.counts["dropped_unasked"] += 1
             return
+        self._pending.pop(key, None)  # the loop may have pushed it out this very moment
         rtt_ns = transport_rtt_ns(sent_ns=sent.sent_ns, received_ns=received_ns, timing=message.timing)
         refused = isinstance(message, Refusal)
         self._deliver(

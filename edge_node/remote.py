@@ -107,7 +107,7 @@ class Remote:
         if self._next_ping_ns is not None and now_ns < self._next_ping_ns:
             return
         self._next_ping_ns = now_ns + self._config.probe_interval_ms * NS_PER_MS
-        worker = self.worker(now_ns=now_ns)
+        worker = self.workers.choose_for_probe(self._config.worker, now_ns=now_ns)
         timeout_ns = round(self._config.reply_timeout_ms * NS_PER_MS)
         if worker is None or not self.ready:
             return

@@ -8,7 +8,9 @@ import random
 from dataclasses import dataclass
 
 from schemas.documents import Load, WorkerPresence
+from schemas.topics import POOL
 
+AUTO = "auto"
 MAX_WORKERS = 256
 REST_NS = 2_000_000_000  # a worker that refused or did not answer is left alone so long
 
@@ -54,15 +56,21 @@ class WorkerBook:
     def choose(self, wanted: str, *, now_ns: int) -> str | None:
         """The worker to ask now: the one ``wanted``, or with ``auto`` a good one; None where nobody is there.
 
-        While every candidate rests, a resting one is named: it is the only one that probes can find well.
+        With ``any`` it is the pool: the broker hands each request to one of those who serve the task. While every candidate rests, a resting one is named: it is the only one that probes can find well.
         """
-        if wanted != "auto":
+        if wanted == POOL:
+            return POOL if any(self._serves(worker) for worker in self._known) else None
+        if wanted != AUTO:
             return wanted if self._serves(wanted) else None
         awake = [w for w in self._known if self._serves(w) and self._known[w].rests_until_ns <= now_ns]
         candidates = awake or [w for w in self._known if self._serves(w)]
         if self._current not in candidates:
             self._current = self._pick(candidates)
         return self._current
+
+    def choose_for_probe(self, wanted: str, *, now_ns: int) -> str | None:
+        """The worker to probe now; one of the pool stands for it, because the pool takes no probes."""
+        return self.choose(AUTO if wanted == POOL else wanted, now_ns=now_ns)
 
     def model(self, worker: str | None) -> str:
         """Digest of the model with which a worker answers, empty where it does not say."""

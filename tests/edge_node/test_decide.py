@@ -219,6 +219,18 @@ def test_presence_decides_who_is_there_and_old_wills_do_not():
     assert known.choose("w-9", now_ns=0) is None
 
 
+def test_the_pool_is_asked_where_somebody_serves_it_and_one_of_them_is_probed_for_it():
+    known = book()
+    assert known.choose("any", now_ns=0) is None
+    assert known.choose_for_probe("any", now_ns=0) is None
+    known.on_presence(worker_presence("w-1"))
+    assert known.choose("any", now_ns=0) == "any"
+    assert known.choose_for_probe("any", now_ns=0) == "w-1"
+    assert known.choose_for_probe("w-1", now_ns=0) == "w-1"
+    known.on_presence(worker_presence("w-1", online=False))
+    assert known.choose("any", now_ns=0) is None
+
+
 def test_a_worker_says_with_which_model_it_answers():
     known = WorkerBook(task="hands", rng=random.Random(3))
     known.on_presence(worker_presence("w-1", models={"hands": "a" * 64}))

@@ -8,13 +8,14 @@ import time
 import cv2
 import pytest
 from edge_bench import hands_at
-from edge_site import ACTS, DEVICE, SITE, Blind, Seer, engine, site, until
+from edge_site import ACTS, DEVICE, SITE, WORKER, Blind, Seer, engine, site, until
 
+from edge_node.decide import Path
 from edge_node.errors import DuplicateError
 from inference.errors import ModelRunError
 from schemas.codec import decode
 from schemas.documents import Command, DevicePresence, Resync, SplitConfig, canonical_bytes
-from schemas.topics import topic
+from schemas.topics import pool_filter, topic
 
 OFFLOAD = SplitConfig(policy="offload", reply_timeout_ms=40, deadline_ms=100)
 
@@ -62,6 +63,38 @@ def test_duplicates_and_foreign_replies_are_counted_and_dropped(tmp_path):
     assert counts["dropped_unasked"] > 0
     assert counts["dropped_old_boot"] > 0
     assert any(name.startswith("malformed") for name in counts)
+
+
+@pytest.mark.parametrize("policy", ["offload", "rtt-threshold"])
+def test_frames_for_the_pool_are_answered_by_whoever_took_them(tmp_path, policy):
+    split = SplitConfig(
+        policy=policy, worker="any", rtt_threshold_ms=80, probe_interval_ms=20, reply_timeout_ms=90
+    )
+    with site(tmp_path) as here:
+        here.start(split=split)
+        here.worker.road.subscribe(pool_filter(SITE, "hands"), here.worker.receive)
+        until(lambda: here.headset._journey.answers.ledger.totals.paths[Path.OFFLOAD] > 5, what="answers")
+        result = here.stop()
+        lines = here.lines()
+    check(here, result, lines)
+    assert {line["worker"] for line in lines if line["path"] == "offload"} == {WORKER}
+
+
+def test_a_reply_of_a_worker_that_was_not_asked_does_not_harm_the_right_one(tmp_path, monkeypatch):
+    def after_a_stranger(worker, message):
+        payload = worker.encoder.encode(worker.result(message.header))
+        stranger = topic("result", site=SITE, device=DEVICE, worker="w-9", task="hands")
+        worker.road.publish(stranger, payload)
+        worker.ok(message)
+
+    monkeypatch.setitem(ACTS, "after_a_stranger", after_a_stranger)
+    with site(tmp_path) as here:
+        here.start(split=OFFLOAD, script=lambda _frame: "after_a_stranger")
+        until(lambda: here.headset._journey.answers.ledger.totals.paths[Path.OFFLOAD] > 5, what="answers")
+        result = here.stop()
+        lines = here.lines()
+    assert result["dropped_replies"]["dropped_unasked"] > 5
+    assert {line["worker"] for line in lines if line["path"] == "offload"} == {WORKER}
 
 
 def test_a_link_that_vanishes_sends_every_frame_to_the_headset(tmp_path):
