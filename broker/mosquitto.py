@@ -243,18 +243,32 @@ class EmbeddedMosquitto:
                 return
             wait_s = _RESTART_FLOOR_S if time.monotonic() - began > _STEADY_S else wait_s
             _log.error("mosquitto ended, starting it again", status=status, wait_s=wait_s)
-            if self._stopping.wait(wait_s):
-                return
-            wait_s = min(_RESTART_CAP_S, wait_s * 2)
-            self.restarts += 1
+            again = None
+            while again is None:
+                if self._stopping.wait(wait_s):
+                    return
+                wait_s = min(_RESTART_CAP_S, wait_s * 2)
+                again = self._respawn()
+            leash = again
+
+    def _respawn(self) -> subprocess.Popen[str] | None:
+        try:
             leash = self._spawn()
-            if self._stopping.is_set():  # stop() may have ended the one before
-                self._end(leash)
+        except OSError as error:  # no memory, no process or no file handle left: it may pass
+            self._complain(f"Error: mosquitto could not be started again: {error}")
+            return None
+        self.restarts += 1
+        if self._stopping.is_set():  # stop() may have ended the one before
+            self._end(leash)
+        return leash
+
+    def _complain(self, line: str) -> None:
+        self.errors.append(line)
+        _log.error("mosquitto says", line=line)
 
     def _read_log(self, line: str) -> None:
         if line.startswith("Error"):
-            self.errors.append(line)
-            _log.error("mosquitto says", line=line)
+            self._complain(line)
 
     @staticmethod
     def _end(leash: subprocess.Popen[str]) -> None:

@@ -189,3 +189,17 @@ def test_sigterm_to_the_leash_ends_the_broker(mosquitto):
     mosquitto._stopping.set()
     os.kill(mosquitto._leash.pid, signal.SIGTERM)
     wait_for(lambda: not child.is_running(), what="the broker to be gone")
+
+
+def test_it_comes_back_though_starting_it_again_failed_at_first(mosquitto, monkeypatch):
+    real, failures = mosquitto._spawn, iter([OSError("no process left")] * 2)
+
+    def spawn():
+        for failure in failures:
+            raise failure
+        return real()
+
+    monkeypatch.setattr(mosquitto, "_spawn", spawn)
+    os.kill(mosquitto.pid, signal.SIGKILL)
+    wait_for(lambda: mosquitto.restarts == 1 and _accepts(mosquitto.port))
+    assert sum("no process left" in line for line in mosquitto.errors) == 2
