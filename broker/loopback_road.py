@@ -96,6 +96,11 @@ class LoopbackRoad:
         return self._counters
 
     @property
+    def queued_bytes(self) -> int:
+        """Payload bytes that wait to be sent."""
+        return self._outbox.queued_bytes
+
+    @property
     def echo_rtt_ns(self) -> EchoRtt:
         """One turn of the reactor, which is what a round trip costs here."""
         return EchoRtt(last_ns=self._rtt_ns, p99_ns=self._rtt_ns)
@@ -128,11 +133,11 @@ class LoopbackRoad:
         if qos not in (0, 1):
             raise RoadMisuse(f"QoS {qos} is not used here: choose 0 or 1")
         if self._closing:
-            self._counters.dropped_closed += 1
+            self._outbox.count_closed()
             return False
         message = Message(topic=topic, payload=bytes(payload), qos=qos, retain=retain)
         if len(message.payload) > self._max_payload_bytes:
-            self._counters.dropped_oversize += 1
+            self._outbox.count_oversize()
             return False
         if not self._outbox.put(message, now_ns=self._reactor.now_ns, budget_ns=budget_ns):
             return False
@@ -195,7 +200,7 @@ class LoopbackRoad:
             self._counters.rebirths += 1
             self._broker.route(presence.latest)
         if len(delivery.payload) > self._max_payload_bytes:
-            self._counters.dropped_oversize += 1
+            self._outbox.count_oversize()
             return
         self._router.deliver(delivery)
 

@@ -84,6 +84,16 @@ class Outbox:
                 self._waiting.appendleft(_Waiting(message=message, expires_ns=None))
                 self._bytes += len(message.payload)
 
+    def count_oversize(self) -> None:
+        """Count one that was too large."""
+        with self._lock:
+            self._counters.dropped_oversize += 1
+
+    def count_closed(self) -> None:
+        """Count one that came after the end."""
+        with self._lock:
+            self._counters.dropped_closed += 1
+
     def discard(self, topic: str) -> None:
         """Drop everything that waits for `topic`: something newer was said already."""
         with self._lock:

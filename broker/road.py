@@ -65,7 +65,11 @@ class EchoRtt:
 
 @dataclass(slots=True, kw_only=True)
 class RoadCounters:
-    """What happened on one road since it was opened; written by its own thread only."""
+    """What happened on one road since it was opened.
+
+    The `dropped_*` are written under the outbox's lock, for publishers call from any thread;
+    all others by the reactor's thread only.
+    """
 
     sent: int = 0  # publications handed to the kernel (loopback: to the broker)
     sent_bytes: int = 0
@@ -103,6 +107,10 @@ class Road(Protocol):
     @property
     def counters(self) -> RoadCounters:
         """What happened so far."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Payload bytes that wait to be sent."""
 
     @property
     def echo_rtt_ns(self) -> EchoRtt:

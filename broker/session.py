@@ -125,11 +125,11 @@ class Session:
         if qos not in (0, 1):
             raise RoadMisuse(f"QoS {qos} is not used here: choose 0 or 1")
         if self._closing:
-            self._counters.dropped_closed += 1
+            self._outbox.count_closed()
             return False
         message = Message(topic=topic, payload=bytes(payload), qos=qos, retain=retain)
         if len(message.payload) > self.config.max_payload_bytes:
-            self._counters.dropped_oversize += 1
+            self._outbox.count_oversize()
             return False
         if not self._outbox.put(message, now_ns=self._reactor.now_ns, budget_ns=budget_ns):
             return False
@@ -204,7 +204,7 @@ class Session:
             return None
         message = self._outbox.take(now_ns=self._reactor.now_ns)
         while message is not None and not allowance.fits(message):
-            self._counters.dropped_oversize += 1
+            self._outbox.count_oversize()
             self._standing.complain(
                 f"the broker takes packets of {allowance.packet_bytes} bytes, and one for {message.topic} "
                 "is larger: raise its max_packet_size"
@@ -222,7 +222,7 @@ class Session:
         self._counters.received += 1
         self._counters.received_bytes += len(delivery.payload)
         if len(delivery.payload) > self.config.max_payload_bytes:
-            self._counters.dropped_oversize += 1
+            self._outbox.count_oversize()
             return
         self._router.deliver(delivery)
 

@@ -1,5 +1,7 @@
 """What every road promises, over every broker."""
 
+import threading
+
 import pytest
 from roads_under_test import Inbox, States, births_of, ready, wait_for
 
@@ -214,3 +216,31 @@ def test_every_road_has_the_whole_protocol(harness):
     assert isinstance(road, Road)
     ready(road)
     assert road.echo_rtt_ns.last_ns is not None
+
+
+def test_what_waits_is_told_in_bytes(harness):
+    road = harness.road("node")
+    ready(road)
+    assert road.queued_bytes == 0
+    harness.crash()
+    road.publish("t", bytes(1000), qos=1)
+    assert road.queued_bytes == 1000
+    harness.revive()
+    wait_for(lambda: road.queued_bytes == 0)
+
+
+def test_drops_are_counted_from_every_thread(harness):
+    road = harness.road("node", max_payload_bytes=10)
+    start = threading.Barrier(8)
+
+    def shout():
+        start.wait()
+        for _ in range(500):
+            assert not road.publish("t", bytes(11))
+
+    threads = [threading.Thread(target=shout) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert road.counters.dropped_oversize == 8 * 500
