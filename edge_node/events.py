@@ -1,19 +1,25 @@
 """Shell: the node's event file, one JSON object per line, written by its own thread.
 
-``emit`` never blocks: lines wait in a bounded queue, and what does not fit is counted in ``dropped`` and
-said in the last line, so that a reader knows that the file is not whole.
+``emit`` never blocks: lines wait in a bounded queue. What does not fit there, or what the disk does not take, is
+counted in ``dropped`` and said in the last line, so that a reader knows that the file is not whole.
 """
 
+import contextlib
 import json
 import threading
+import time
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from queue import Empty, Full, Queue
-from typing import TextIO
+
+import structlog
 
 from edge_node.errors import StoreError
 
-FLUSH_S = 0.5
+_log = structlog.get_logger("edge_node.events")
+
+FLUSH_S = 0.1  # a reader who follows the file is never further behind
 LIMIT = 4096
 
 
@@ -22,13 +28,16 @@ class EventFile:
 
     def __init__(self, path: Path | None) -> None:
         self.dropped = 0
+        self._lock = threading.Lock()
         self._queue: Queue[Mapping[str, object] | None] = Queue(maxsize=LIMIT)
         self._thread: threading.Thread | None = None
+        self._written_bytes = 0
+        self._is_refused = False
         if path is None:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("w", encoding="utf-8")
+            file = FileIO(path, "w")  # no buffer in between: what the disk refused is known and counted
         except OSError as error:
             raise StoreError(
                 f"cannot write events to {path}: {error.strerror}; name another --events"
@@ -43,24 +52,63 @@ class EventFile:
         try:
             self._queue.put_nowait(line)
         except Full:
-            self.dropped += 1
+            self._drop(1)
 
     def close(self, *, timeout_s: float = 5.0) -> None:
-        """Write what is queued and end."""
-        if self._thread is not None:
+        """Write what is queued and end; a disk that stands still is not waited for any longer than this."""
+        if self._thread is None:
+            return
+        try:
             self._queue.put(None, timeout=timeout_s)
-            self._thread.join(timeout_s)
+        except Full:
+            _log.error("events were not written: the disk stands still", lines=self._queue.qsize())
+            return
+        self._thread.join(timeout_s)
 
-    def _write(self, file: TextIO) -> None:
+    def _drop(self, lines: int) -> None:
+        with self._lock:  # several threads emit
+            self.dropped += lines
+
+    def _write(self, file: FileIO) -> None:
         with file:
+            batch: list[Mapping[str, object]] = []
+            flushed_s = time.monotonic()
             while True:
-                try:
+                with contextlib.suppress(Empty):  # then only what is left of the batch is written
                     line = self._queue.get(timeout=FLUSH_S)
-                except Empty:
-                    file.flush()
-                    continue
-                if line is None:
-                    break
-                file.write(json.dumps(line, separators=(",", ":")) + "\n")
+                    if line is None:
+                        break
+                    batch.append(line)
+                if self._queue.empty() or time.monotonic() - flushed_s >= FLUSH_S:
+                    self._put(file, batch)
+                    batch, flushed_s = [], time.monotonic()
+            self._put(file, batch)
             if self.dropped:
-                file.write(json.dumps({"kind": "dropped", "lines": self.dropped}) + "\n")
+                self._put(file, [{"kind": "dropped", "lines": self.dropped}])
+
+    def _put(self, file: FileIO, lines: list[Mapping[str, object]]) -> None:
+        """Write lines whole; those that the disk refuses are counted, and the next ones are tried again."""
+        if not lines:
+            return
+        content = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError as error:
+            self._drop(len(lines))
+            self._cut(file)
+            if not self._is_refused:
+                _log.error("events are lost: the disk refuses them", error=str(error), lines=len(lines))
+            self._is_refused = True
+        else:
+            self._written_bytes += len(content)
+            self._is_refused = False
+
+    def _cut(self, file: FileIO) -> None:
+        """Take back the part of a line that was written; a pipe or a broken disk keeps it."""
+        try:
+            file.truncate(self._written_bytes)
+            file.seek(self._written_bytes)
+        except OSError as error:
+            _log.debug("half a line may be in the event file", error=str(error))

@@ -2,12 +2,16 @@
 
 import base64
 import hashlib
+import io
 import json
+import threading
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_node import events
 from edge_node.errors import StoreError, UpdateError
 from edge_node.events import EventFile
 from edge_node.fetch import check_manifest
@@ -235,6 +239,74 @@ def test_event_lines_are_written_in_order_and_none_is_lost(tmp_path):
     file.close()
     lines = (tmp_path / "out" / "events.jsonl").read_text().splitlines()
     assert [json.loads(line)["n"] for line in lines] == list(range(500))
+
+
+def test_event_lines_are_on_disk_while_more_of_them_come(tmp_path):
+    path = tmp_path / "events.jsonl"
+    file = EventFile(path)
+    file.emit({"kind": "first"})
+    deadline_s = time.monotonic() + 10
+    while not path.read_text():
+        file.emit({"kind": "more"})
+        assert time.monotonic() < deadline_s, "nothing was written while lines came"
+    file.close()
+
+
+class Disk:
+    """A file on a disk that takes ``room`` bytes in all until it is made larger."""
+
+    def __init__(self, path, *, room):
+        self.file = io.FileIO(path, "w")
+        self.room = room
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.file.close()
+
+    def write(self, data):
+        left = self.room - self.file.tell()
+        if left <= 0:
+            raise OSError(28, "No space left on device")
+        return self.file.write(data[:left])
+
+    def truncate(self, size):
+        return self.file.truncate(size)
+
+    def seek(self, at):
+        return self.file.seek(at)
+
+
+def test_lines_that_a_full_disk_refused_are_counted_and_later_ones_are_written_whole(tmp_path, monkeypatch):
+    disk = Disk(tmp_path / "events.jsonl", room=30)
+    monkeypatch.setattr(events, "FileIO", lambda _path, _mode: disk)
+    file = EventFile(tmp_path / "events.jsonl")
+    deadline_s = time.monotonic() + 10
+    sent = 0
+    while file.dropped == 0:
+        if file._queue.empty():  # what is dropped here shall be the disk's doing
+            file.emit({"kind": "frame", "n": sent})
+            sent += 1
+        assert time.monotonic() < deadline_s, "no line was refused"
+    disk.room = 10_000_000
+    file.emit({"kind": "last"})
+    file.close()
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert lines[-2:] == [{"kind": "last"}, {"kind": "dropped", "lines": file.dropped}]
+    assert len(lines) - 2 + file.dropped == sent
+
+
+def test_a_disk_that_stands_still_does_not_keep_the_process_from_ending(tmp_path, monkeypatch):
+    stuck = threading.Event()
+    monkeypatch.setattr(EventFile, "_put", lambda _file, _disk, _lines: stuck.wait(20))
+    monkeypatch.setattr(events, "LIMIT", 2)
+    file = EventFile(tmp_path / "events.jsonl")
+    for n in range(50):
+        file.emit({"n": n})
+    file.close(timeout_s=0.05)
+    assert file.dropped >= 40
+    stuck.set()
 
 
 def test_an_event_file_that_cannot_be_opened_says_so(tmp_path):
