@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from broker.road import Delivery, Message, Road, RoadState, Will
+from broker.road import Delivery, Road, RoadState
 from fleet_manager.chunk_sender import ChunkSender
 from fleet_manager.domain import Admission
 from fleet_manager.hearing import Hearing
 from fleet_manager.inbox import Inbox
+from fleet_manager.presence import Presence
 from fleet_manager.service import FleetService
 from fleet_manager.telemetry_board import TelemetryBoard
 from observability import log
@@ -28,7 +29,6 @@ from schemas.documents import (
     DevicePresence,
     Document,
     Event,
-    ManagerPresence,
     Reported,
     Resync,
     WorkerPresence,
@@ -53,28 +53,6 @@ class GatewayConfig:
     resync_jitter_ms: int = 2000  # 0 to 600 000
 
 
-def birth(service: FleetService, config: GatewayConfig) -> Callable[[int], tuple[Will, list[Message]]]:
-    """What the gateway's session says at every connect, and what the broker says when it vanishes."""
-    own = topic("manager-presence", site=config.site, manager=config.manager)
-
-    def document(session: int, *, online: bool) -> bytes:
-        return canonical_bytes(
-            ManagerPresence(
-                manager=config.manager,
-                online=online,
-                session=session,
-                epoch=service.epoch,
-                sent_ms=service.clock_ms(),
-            )
-        )
-
-    def make(session: int) -> tuple[Will, list[Message]]:
-        will = Will(topic=own, payload=document(session, online=False))
-        return will, [Message(topic=own, payload=document(session, online=True), qos=1, retain=True)]
-
-    return make
-
-
 class Gateway:
     """The office on the road. Implements ``Wire``."""
 
@@ -83,6 +61,7 @@ class Gateway:
         service: FleetService,
         *,
         hearing: Hearing,
+        presence: Presence,
         road: Road,
         config: GatewayConfig,
         metrics: Registry,
@@ -95,6 +74,7 @@ class Gateway:
         self.metrics = metrics
         self._service = service
         self._hearing = hearing
+        self._presence = presence
         self._road = road
         self._data_road = data_road or road
         self._config = config
@@ -128,9 +108,12 @@ class Gateway:
         self._road.on_state(self._state_changed)
 
     def close(self) -> None:
-        """Stop working; the roads stay open for their owner to close."""
+        """Stop working and say goodbye; the roads stay open for their owner to close."""
         self.chunks.close()
         self.inbox.close()
+        gone = self._presence.leave()
+        if not self._road.publish(gone.topic, gone.payload, qos=gone.qos, retain=gone.retain):
+            _log.warning("goodbye_not_accepted", meaning="the office stays online until its will is sent")
 
     # Wire: called under the service's lock, in order
 

@@ -25,8 +25,9 @@ from broker.session_config import SessionConfig
 from fleet_manager.api import create_app
 from fleet_manager.artifacts import ArtifactStore
 from fleet_manager.errors import RefusedError, UnreachableError
-from fleet_manager.gateway import Gateway, GatewayConfig, birth
+from fleet_manager.gateway import Gateway, GatewayConfig
 from fleet_manager.hearing import Hearing
+from fleet_manager.presence import Presence
 from fleet_manager.service import FleetService
 from fleet_manager.store import Store
 from observability import log
@@ -92,6 +93,9 @@ def run(config: ManagerConfig, *, as_json: bool) -> None:
 
 def _gateway(config: ManagerConfig, service: FleetService, stack: contextlib.ExitStack) -> Gateway:
     who = GatewayConfig(site=config.site, manager=config.manager)
+    presence = Presence(
+        site=config.site, manager=config.manager, epoch=service.epoch, clock_ms=service.clock_ms
+    )
     reactor = stack.enter_context(Reactor(name="manager"))
     boot = secrets.token_hex(4)
 
@@ -106,7 +110,7 @@ def _gateway(config: ManagerConfig, service: FleetService, stack: contextlib.Exi
                 password=config.password,
             ),
             reactor=reactor,
-            birth=birth(service, who) if traffic is Traffic.CONTROL else None,
+            birth=presence.birth if traffic is Traffic.CONTROL else None,
             session_counter=config.artifacts / "session" if traffic is Traffic.CONTROL else None,
             rng=random.Random(boot),  # noqa: S311  jitter is no secret
         )
@@ -116,6 +120,7 @@ def _gateway(config: ManagerConfig, service: FleetService, stack: contextlib.Exi
     gateway = Gateway(
         service,
         hearing=Hearing(service, admit_at_once=config.embedded, metrics=DEFAULT),
+        presence=presence,
         road=open_session(config.broker, Traffic.CONTROL),
         data_road=open_session(config.data_broker, Traffic.DATA) if config.data_broker else None,
         config=who,

@@ -13,8 +13,9 @@ from pathlib import Path
 from broker.loopback import LoopbackBroker
 from broker.road import Delivery, Message, Will
 from fleet_manager.artifacts import ArtifactStore
-from fleet_manager.gateway import Gateway, GatewayConfig, birth
+from fleet_manager.gateway import Gateway, GatewayConfig
 from fleet_manager.hearing import Hearing
+from fleet_manager.presence import Presence
 from fleet_manager.service import FleetService
 from fleet_manager.store import Store
 from observability.metrics import Registry
@@ -256,10 +257,16 @@ class Office:
         )
         hearing = Hearing(self.service, admit_at_once=admit_at_once, metrics=self.metrics)
         config = GatewayConfig(site=SITE, resync_jitter_ms=0)
-        self.road = broker.road("office", birth=birth(self.service, config))
+        presence = Presence(site=SITE, manager=config.manager, epoch=self.service.epoch, clock_ms=self.clock)
+        self.road = broker.road("office", birth=presence.birth)
         self.stack.callback(self.road.close)
         self.gateway = Gateway(
-            self.service, hearing=hearing, road=self.road, config=config, metrics=self.metrics
+            self.service,
+            hearing=hearing,
+            presence=presence,
+            road=self.road,
+            config=config,
+            metrics=self.metrics,
         )
         self.gateway.start()
         self.stack.callback(self.gateway.close)

@@ -4,7 +4,14 @@ import pytest
 from fleet_scene import SITE, Office, ScriptedDevice, eventually, presence
 
 from schemas.codec import Encoder
-from schemas.documents import ChunkRequest, DeploymentSpec, Event, WorkerPresence, canonical_bytes
+from schemas.documents import (
+    ChunkRequest,
+    DeploymentSpec,
+    Event,
+    ManagerPresence,
+    WorkerPresence,
+    canonical_bytes,
+)
 from schemas.messages import Header, Mode, Task, Telemetry
 from schemas.states import FailureReason, UpdateState
 from schemas.topics import topic
@@ -14,6 +21,25 @@ def spec(**fields) -> DeploymentSpec:
     group = fields.pop("group", None)
     device = fields.pop("device", None)
     return DeploymentSpec.model_validate({"target": {"group": group, "device": device}, **fields})
+
+
+def test_the_office_says_goodbye_when_it_closes_and_stays_gone(tmp_path, loopback):
+    heard: list[ManagerPresence] = []
+    loopback.road("watcher").subscribe(
+        topic("manager-presence", site=SITE, manager="office"),
+        lambda delivery: heard.append(ManagerPresence.model_validate_json(bytes(delivery.payload))),
+        qos=1,
+    )
+    office = Office(tmp_path, loopback)
+    eventually(lambda: [said.online for said in heard] == [True])
+    office.gateway.close()
+    eventually(lambda: [said.online for said in heard] == [True, False])
+    assert (heard[0].session, heard[0].epoch) == (heard[1].session, heard[1].epoch)
+    loopback.cut("office")  # before its road is closed
+    eventually(lambda: heard[-1].session == heard[0].session + 1)
+    assert not any(said.online for said in heard[1:])
+    office.road.close()
+    office.store.close()
 
 
 def test_a_birth_registers_a_headset(office, loopback):
