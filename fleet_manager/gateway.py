@@ -7,6 +7,7 @@ malformed, what is retained where nothing may be, and documents that name anothe
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pydantic import BaseModel
 
@@ -151,8 +152,9 @@ class Gateway:
     # the inbox's thread
 
     def _connected(self) -> None:
-        for desired in self._service.desired_documents():
-            self.desire(desired)
+        # Read and said under one lock: what a deployment says meanwhile must not be followed by what it replaced.
+        with self._service.speaking() as said:
+            said += [partial(self.desire, desired) for desired in self._service.desired_documents()]
         self._resync_due = True
 
     def _disconnected(self) -> None:

@@ -1,5 +1,7 @@
 """The office on a loopback broker with scripted headsets: registration, deployments, chunks, refusals."""
 
+import threading
+
 import pytest
 from fleet_scene import SITE, Office, ScriptedDevice, eventually, presence
 
@@ -7,6 +9,7 @@ from schemas.codec import Encoder
 from schemas.documents import (
     ChunkRequest,
     DeploymentSpec,
+    Desired,
     Event,
     ManagerPresence,
     WorkerPresence,
@@ -258,6 +261,38 @@ def test_after_a_broker_outage_desired_documents_are_published_again_and_everybo
     eventually(lambda: device.desired)
     assert device.desired[-1].deployment == begun.id
     office.seen("hs-1")
+
+
+def test_what_is_said_again_after_a_reconnect_never_follows_what_replaced_it(office, loopback, monkeypatch):
+    device = ScriptedDevice(loopback, "hs-1", fetches=False)
+    office.seen("hs-1")
+    office.service.deploy(spec(device="hs-1", split_config={"policy": "local"}))
+    read = office.service.desired_documents
+    deploying: list[threading.Thread] = []
+
+    def read_and_be_overtaken():
+        documents = read()
+        newer = spec(device="hs-1", split_config={"policy": "offload"})
+        deploying.append(threading.Thread(target=office.service.deploy, args=(newer,)))
+        deploying[0].start()
+        deploying[0].join(0.3)  # ends at once where nothing keeps the two apart
+        return documents
+
+    published: list[int] = []
+    say = office.road.publish
+
+    def publish(name, payload, **how):
+        if name == topic("device-desired", site=SITE, device="hs-1"):
+            published.append(Desired.model_validate_json(payload).version)
+        return say(name, payload, **how)
+
+    monkeypatch.setattr(office.service, "desired_documents", read_and_be_overtaken)
+    monkeypatch.setattr(office.road, "publish", publish)
+    loopback.stop()
+    loopback.start()
+    eventually(lambda: deploying and not deploying[0].is_alive() and len(published) == 2)
+    assert published == [1, 2]
+    eventually(lambda: device.desired[-1].version == 2)
 
 
 def test_a_pending_headset_gets_no_chunks_until_it_is_approved(tmp_path, loopback):
