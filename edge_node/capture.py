@@ -1,6 +1,7 @@
 """Shell: the second process that reads a camera, a video or an RTSP stream into a live ring.
 
-Run by ``edge_node.live`` as ``python -m edge_node.capture JSON``. A stream that drops is reopened with
+Run by ``edge_node.live`` as ``python -m edge_node.capture``; the first line of its standard input is the settings
+as JSON, because an address may hold a password. A stream that drops is reopened with
 growing pauses and counted; a video begins again at its end. It ends when its standard input closes, which
 happens when the headset's process ends, however it ends. Says why on stderr and exits 3 when the first
 opening fails.
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_node.live import SLOTS, Word, map_live
+from edge_node.source_file import without_login
 from edge_node.sources import letterbox
 
 NICENESS = 10
@@ -62,7 +64,7 @@ OPENERS: dict[str, Callable[[CaptureSettings], cv2.VideoCapture]] = {
 
 def _parent_is_gone() -> bool:
     readable, _, _ = select.select([sys.stdin], [], [], 0)
-    return bool(readable)  # nobody writes here, so readable means closed
+    return bool(readable)  # after the first line nobody writes here, so readable means closed
 
 
 class Capturing:
@@ -132,7 +134,7 @@ def main(text: str) -> int:
     capturing = Capturing(settings)
     if not capturing.open():
         sys.stderr.write(
-            f"cannot open {settings.kind} {settings.target}: check that it exists and is not in use\n"
+            f"cannot open {settings.kind} {without_login(settings.target)}: check that it exists and is not in use\n"
         )
         return CANNOT_OPEN
     capturing.run()
@@ -140,4 +142,4 @@ def main(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.stdin.readline()))

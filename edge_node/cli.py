@@ -55,8 +55,11 @@ def run(
     device: Annotated[str, typer.Option("--id", help="This headset's id: a-z, 0-9 and dashes.")],
     broker: Annotated[str, typer.Option(help="Control broker, as mqtt://host:port.")],
     source: Annotated[
-        str, typer.Option(help="walk:FILE, walk:DIR, folder:DIR, video:FILE, webcam:0 or rtsp://…")
-    ],
+        str | None, typer.Option(help="walk:FILE, walk:DIR, folder:DIR, video:FILE, webcam:0 or rtsp://…")
+    ] = None,
+    source_file: Annotated[
+        Path | None, typer.Option(help="File with the source, for an address with a password (chmod 600).")
+    ] = None,
     state: Annotated[Path, typer.Option(help="Folder for what this headset must remember.")],
     models: Annotated[Path, typer.Option(help="Folder with the models it is delivered with.")],
     site: Annotated[str, typer.Option(help="Site it belongs to.")] = "demo",
@@ -97,7 +100,7 @@ def run(
             site=site,
             broker_url=broker,
             data_url=data_broker,
-            source=source,
+            source=_source(source, source_file),
             state=state,
             models=models,
             device_class=device_class,
@@ -247,6 +250,16 @@ def _password(file: Path | None) -> str | None:
         return read_password(file) if file else None
     except RoadMisuse as error:
         raise SettingsError(str(error)) from error
+
+
+def _source(source: str | None, file: Path | None) -> str:
+    from edge_node.source_file import read_source  # noqa: PLC0415 - only a headset has a source
+
+    if source is not None and file is None:
+        return source
+    if file is not None and source is None:
+        return read_source(file)
+    raise SettingsError("a headset needs one source: pass either --source or --source-file")
 
 
 def _in_words(summary: dict[str, object]) -> str:

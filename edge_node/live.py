@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edge_node.errors import SourceError
 from edge_node.frames import Captured
+from edge_node.source_file import without_login
 from edge_node.walk import HEIGHT_PX, WIDTH_PX
 
 SLOTS = 4
@@ -82,13 +83,15 @@ class LiveSource:
         words, slots = map_live(ring_file, create=True)
         settings = {"kind": kind, "target": target, "ring_file": str(ring_file), "fps": fps}
         log_file = ring_file.with_suffix(".log")
+        log_file.touch(mode=0o600)
         with log_file.open("wb") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "edge_node.capture", json.dumps(settings)],
-                stdin=subprocess.PIPE,  # never written to: it ends when we do
+                [sys.executable, "-m", "edge_node.capture"],
+                stdin=subprocess.PIPE,  # one line for the settings; it ends when this closes
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
+        _tell(child, json.dumps(settings))
         source = cls(child, words=words, slots=slots, ring_file=ring_file, log_file=log_file)
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while words[Word.COUNT] == 0:
@@ -97,7 +100,7 @@ class LiveSource:
             if time.monotonic() > deadline_s:
                 source.close()
                 raise SourceError(
-                    f"no frame came from {target} within {START_TIMEOUT_S:g} s: check the camera"
+                    f"no frame came from {without_login(target)} within {START_TIMEOUT_S:g} s: check the camera"
                 )
             time.sleep(POLL_S)
         return source
@@ -126,4 +129,17 @@ class LiveSource:
         self.close()
         text = self._log_file.read_text(errors="replace")
         lines = [line for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else "the camera process ended without a word: try another --source"
+        return (
+            without_login(lines[-1])
+            if lines
+            else "the camera process ended without a word: try another --source"
+        )
+
+
+def _tell(child: "subprocess.Popen[bytes]", line: str) -> None:
+    """Hand the settings over where no other process can read them: not among the arguments."""
+    if child.stdin is None:
+        raise ValueError("the capturing process was started without a way in")
+    with contextlib.suppress(BrokenPipeError):  # it ended at once: its last words say why
+        child.stdin.write(line.encode() + b"\n")
+        child.stdin.flush()

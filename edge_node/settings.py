@@ -21,7 +21,7 @@ class NodeSettings:
     device: str
     site: str
     broker_url: str
-    source: str  # kind:target, see edge_node.sources
+    source: str = field(repr=False)  # kind:target, see edge_node.sources; may hold a camera's password
     state: Path  # what the headset must remember: session number, releases, update journal
     models: Path  # the models it is delivered with
     data_url: str | None = None  # None: the same broker carries frames

@@ -14,6 +14,7 @@ from edge_node.errors import SourceError
 from edge_node.frames import Captured, Image, Source, SourcePlace
 from edge_node.live import LiveSource
 from edge_node.ring import Ring, open_ring, write_ring
+from edge_node.source_file import without_login
 from edge_node.walk import HEIGHT_PX, WIDTH_PX, plan_walk, render_walk
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -127,6 +128,6 @@ def open_source(text: str, place: SourcePlace) -> Source:
     opener = SOURCES.get(kind)
     if opener is None or not target:
         forms = "walk:FILE, walk:DIR, folder:DIR, video:FILE, webcam:0, rtsp://…"
-        raise SourceError(f"source {text!r} is of no known kind: use one of {forms}")
+        raise SourceError(f"source {without_login(text)!r} is of no known kind: use one of {forms}")
     place.state.mkdir(parents=True, exist_ok=True)
     return opener(text if kind == "rtsp" else target, place)

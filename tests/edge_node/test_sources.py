@@ -8,12 +8,15 @@ import pytest
 from edge_site import until
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from edge_node import capture
-from edge_node.errors import SourceError
+from edge_node.cli import node
+from edge_node.errors import SettingsError, SourceError
 from edge_node.frames import SourcePlace
 from edge_node.live import Word, map_live
 from edge_node.ring import open_ring, ping_pong, write_ring
+from edge_node.source_file import read_source, without_login
 from edge_node.sources import letterbox, make_walk, open_source
 from edge_node.walk import HEIGHT_PX, WIDTH_PX, plan_walk
 
@@ -150,6 +153,53 @@ def test_the_capturing_process_ends_with_its_parent(tmp_path):
     child.stdin.close()  # what the system does when the parent dies, however it dies
     until(lambda: child.poll() is not None, what="the child's end")
     source.close()
+
+
+def test_an_address_is_shown_without_its_login():
+    assert without_login("cannot open rtsp://me:p@ss@cam:554/a@b now") == "cannot open rtsp://cam:554/a@b now"
+    assert without_login("rtsp://cam/live") == "rtsp://cam/live"
+
+
+@pytest.mark.parametrize("text", ["rtsp://me:secret@127.0.0.1:1/none", "rtps://me:secret@cam/none"])
+def test_a_camera_that_cannot_be_opened_is_named_without_its_password(tmp_path, text):
+    with pytest.raises(SourceError) as caught:
+        open_source(text, place(tmp_path))
+    assert "me:" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_what_is_captured_stands_in_no_command_line(tmp_path):
+    source = open_source(f"video:{a_video(tmp_path / 'v.mp4')}", place(tmp_path))
+    try:
+        assert not [word for word in source._child.args if "v.mp4" in word]
+    finally:
+        source.close()
+
+
+def test_a_source_file_is_read_only_where_nobody_else_can(tmp_path):
+    path = tmp_path / "source"
+    path.write_text("rtsp://me:secret@cam/\n")
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        read_source(path)
+    path.chmod(0o600)
+    assert read_source(path) == "rtsp://me:secret@cam/"
+    for content in ("", "one\ntwo\n", "x" * 5000):
+        path.write_text(content)
+        with pytest.raises(SettingsError, match="one line"):
+            read_source(path)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_source(tmp_path / "none")
+    with pytest.raises(SettingsError, match="regular file"):
+        read_source(tmp_path)
+
+
+@pytest.mark.parametrize("words", [[], ["--source=webcam:0", "--source-file=x"]])
+def test_a_headset_without_one_source_is_a_usage_error(tmp_path, words):
+    known = ["--id=hs-1", "--broker=mqtt://127.0.0.1:1", f"--state={tmp_path}", f"--models={tmp_path}"]
+    done = CliRunner().invoke(node, ["run", *known, *words])
+    assert done.exit_code == 2
+    assert "either --source or --source-file" in done.stderr
 
 
 class Camera:
