@@ -5,6 +5,8 @@
 ``worker run --runtime null``.
 """
 
+import contextlib
+import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -22,7 +24,7 @@ from schemas.topics import topic
 
 SITE, DEVICE, TASK = "bench", "h-1", "hands"
 REPLY_BYTES = 1024
-REPLY = bytes(REPLY_BYTES)
+NUMBER = struct.Struct(">Q")  # the first bytes of a request and of its reply
 
 
 def request_topic(worker: str) -> str:
@@ -33,6 +35,21 @@ def request_topic(worker: str) -> str:
 def reply_topic(worker: str) -> str:
     """Where a path's replies go."""
     return topic("result", site=SITE, device=DEVICE, worker=worker, task=TASK)
+
+
+def numbered(number: int, payload: bytes | memoryview) -> bytes:
+    """The payload with a number in its first bytes."""
+    return NUMBER.pack(number) + payload[NUMBER.size :]
+
+
+def number_of(payload: bytes | memoryview) -> int:
+    """The number of a request or a reply."""
+    return int(NUMBER.unpack_from(payload)[0])
+
+
+def reply_to(request: bytes | memoryview) -> bytes:
+    """The reply, which carries its request's number: one that comes late is not taken for the next one's."""
+    return bytes(request[: NUMBER.size]).ljust(REPLY_BYTES, b"\0")
 
 
 def session_config(url: str, *, name: str) -> SessionConfig:
@@ -49,11 +66,13 @@ def answer_tcp() -> None:
     """Behind the relay."""
     with listen() as listener:
         print(listener.getsockname()[1], flush=True)
-        client, _ = listener.accept()
-        with client:
-            client.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY
-            while receive_message(client) is not None:
-                send_message(client, REPLY)
+        while True:  # the headset connects again where a reply was lost; the parent ends us
+            client, _ = listener.accept()
+            # A client that gave up leaves a broken connection behind, and the next one is what counts.
+            with client, contextlib.suppress(ConnectionError):
+                client.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY
+                while (request := receive_message(client)) is not None:
+                    send_message(client, reply_to(request))
 
 
 def bare_paho(url: str, *, name: str, topic_filter: str, hear: Callable[[bytes], None]) -> mqtt.Client:
@@ -77,7 +96,7 @@ def answer_paho(url: str) -> None:
         url,
         name="paho-worker",
         topic_filter=request_topic("paho"),
-        hear=lambda _payload: client.publish(reply_topic("paho"), REPLY),
+        hear=lambda payload: client.publish(reply_topic("paho"), reply_to(payload)),
     )
     print("ready", flush=True)
     sys.stdin.read()  # until the parent ends
@@ -89,7 +108,8 @@ def answer_session(url: str) -> None:
     with Reactor(name="bench") as reactor:
         road = Session(session_config(url, name="session-worker"), reactor=reactor)
         road.subscribe(
-            request_topic("session"), lambda _delivery: road.publish(reply_topic("session"), REPLY)
+            request_topic("session"),
+            lambda delivery: road.publish(reply_topic("session"), reply_to(delivery.payload)),
         )
         await_ready(road)
         print("ready", flush=True)

@@ -24,6 +24,8 @@ from bench.answer import (
     TASK,
     await_ready,
     bare_paho,
+    number_of,
+    numbered,
     reply_topic,
     request_topic,
     session_config,
@@ -50,16 +52,31 @@ class Way(Protocol):
 class Floor:
     """Raw TCP through the relay."""
 
-    def __init__(self, port: int) -> None:
-        self._sock = connect(port)
-        self._sock.settimeout(LOST_AFTER_S * 5)
+    def __init__(self, port: int, *, patience_s: float = LOST_AFTER_S * 5) -> None:
+        self._port = port
+        self._patience_s = patience_s
+        self._number = 0
+        self._connect()
+
+    def _connect(self) -> None:
+        self._sock = connect(self._port)
+        self._sock.settimeout(self._patience_s)
 
     def round_trip_ns(self, payload: bytes, /) -> int | None:
+        self._number += 1
+        request = numbered(self._number, payload)
         started_ns = time.perf_counter_ns()
-        send_message(self._sock, payload)
-        reply = receive_message(self._sock)
+        try:
+            send_message(self._sock, request)
+            reply = receive_message(self._sock)
+        except OSError:  # too late or broken off: what still comes on this connection is nobody's
+            reply = None
         ended_ns = time.perf_counter_ns()
-        return ended_ns - started_ns if reply is not None and len(reply) == REPLY_BYTES else None
+        if reply is None or len(reply) != REPLY_BYTES or number_of(reply) != self._number:
+            self._sock.close()
+            self._connect()
+            return None
+        return ended_ns - started_ns
 
     def close(self) -> None:
         self._sock.close()
@@ -73,9 +90,11 @@ class Awaited:
         self._ended_ns = 0
         self.wanted = 0
 
-    def expect(self, number: int) -> None:
-        self._came.clear()
-        self.wanted = number
+    def expect_next(self) -> int:
+        """Wait for the reply to one more request; returns its number."""
+        self.wanted += 1
+        self._came.clear()  # after the number: what comes in between is an old one's and is not taken
+        return self.wanted
 
     def hear(self, number: int) -> None:
         """Note a reply; one that comes after it was given up is not taken for the next one's."""
@@ -97,13 +116,13 @@ class BarePaho:
             url,
             name="paho-headset",
             topic_filter=reply_topic("paho"),
-            hear=lambda _payload: self._awaited.hear(0),
+            hear=lambda reply: self._awaited.hear(number_of(reply)),
         )
 
     def round_trip_ns(self, payload: bytes, /) -> int | None:
-        self._awaited.expect(0)
+        request = numbered(self._awaited.expect_next(), payload)
         started_ns = time.perf_counter_ns()
-        self._client.publish(request_topic("paho"), payload)
+        self._client.publish(request_topic("paho"), request)
         return self._awaited.since_ns(started_ns)
 
     def close(self) -> None:
@@ -117,13 +136,15 @@ class Sessions:
     def __init__(self, url: str, *, reactor: Reactor) -> None:
         self._awaited = Awaited()
         self._road = Session(session_config(url, name="session-headset"), reactor=reactor)
-        self._road.subscribe(reply_topic("session"), lambda _delivery: self._awaited.hear(0))
+        self._road.subscribe(
+            reply_topic("session"), lambda delivery: self._awaited.hear(number_of(delivery.payload))
+        )
         await_ready(self._road)
 
     def round_trip_ns(self, payload: bytes, /) -> int | None:
-        self._awaited.expect(0)
+        request = numbered(self._awaited.expect_next(), payload)
         started_ns = time.perf_counter_ns()
-        self._road.publish(request_topic("session"), payload)
+        self._road.publish(request_topic("session"), request)
         return self._awaited.since_ns(started_ns)
 
     def close(self) -> None:
@@ -136,7 +157,6 @@ class Worker:
     def __init__(self, url: str, *, reactor: Reactor) -> None:
         self._awaited = Awaited()
         self._encoder = Encoder()
-        self._number = 0
         self.refused = 0
         self._road = Session(session_config(url, name="worker-headset"), reactor=reactor)
         self._road.subscribe(reply_topic("worker"), self._hear)
@@ -150,13 +170,12 @@ class Worker:
             self.refused += 1
 
     def round_trip_ns(self, payload: bytes, /) -> int | None:
-        self._number += 1
-        self._awaited.expect(self._number)
+        number = self._awaited.expect_next()
         started_ns = time.perf_counter_ns()
         header = Header(
             boot_id=BOOT_ID,
             task=Task.HANDS,
-            frame_id=self._number,
+            frame_id=number,
             capture_ns=started_ns,
             send_ns=time.monotonic_ns(),
             budget_us=int(LOST_AFTER_S * 1e6),

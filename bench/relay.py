@@ -5,6 +5,7 @@ connection to PORT. Bytes are passed on as they come, so it is a harder floor th
 wait for a whole message.
 """
 
+import contextlib
 import selectors
 import socket
 import struct
@@ -67,13 +68,15 @@ def relay(client: socket.socket, worker: socket.socket) -> None:
 
 
 def main() -> None:
-    """Relay one client to the worker whose port is the argument."""
-    with listen() as listener, connect(int(sys.argv[1])) as worker:
+    """Relay one client at a time to the worker whose port is the argument."""
+    with listen() as listener:
         print(listener.getsockname()[1], flush=True)
-        client, _ = listener.accept()
-        with client:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            relay(client, worker)
+        while True:  # one after the other, until the parent ends us
+            client, _ = listener.accept()
+            # A client that gave up leaves a broken connection behind, and the next one is what counts.
+            with client, connect(int(sys.argv[1])) as worker, contextlib.suppress(ConnectionError):
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                relay(client, worker)
 
 
 if __name__ == "__main__":
