@@ -38,9 +38,19 @@ from schemas.documents import (
 )
 from schemas.errors import MalformedMessage, Reason, TopicError
 from schemas.messages import Telemetry
-from schemas.topics import parse, row, topic, topic_filter
+from schemas.topics import Row, parse, row, topic, topic_filter
 
 MAX_WORKERS = 4096
+HEARD = (
+    "device-presence",
+    "device-reported",
+    "device-event",
+    "device-chunkreq",
+    "telemetry",
+    "worker-presence",
+)
+# What a session of the office may carry: nothing that it says is larger than what it hears.
+MAX_PAYLOAD_BYTES = max(row(name).max_payload_bytes for name in HEARD)
 
 _log = log.get("fleet_manager.gateway")
 
@@ -102,10 +112,12 @@ class Gateway:
         self._service.wire = self
         self.inbox.start()
         self.chunks.start()
-        for name in self._takers:
+        for name in HEARD:
             stream = row(name)
             road = self._data_road if name == "telemetry" else self._road
-            road.subscribe(topic_filter(name, site=self._config.site), self._arrived, qos=stream.qos)
+            road.subscribe(
+                topic_filter(name, site=self._config.site), partial(self._arrived, stream), qos=stream.qos
+            )
         self._road.on_state(self._state_changed)
 
     def close(self) -> None:
@@ -135,10 +147,14 @@ class Gateway:
 
     # the road's thread
 
-    def _arrived(self, delivery: Delivery) -> None:
+    def _arrived(self, stream: Row, delivery: Delivery) -> None:
+        if len(delivery.payload) > stream.max_payload_bytes:  # before it takes room in the inbox
+            self.metrics.count("fleet_malformed", reason=Reason.TOO_LARGE.value)
+            return
         name, payload = delivery.topic, bytes(delivery.payload)
         retained = delivery.retain
-        if not self.inbox.put(lambda: self._take(name, payload, retained=retained)):
+        work = partial(self._take, name, payload, retained=retained)
+        if not self.inbox.put(work, payload_bytes=len(payload)):
             self._resync_due = True
 
     def _state_changed(self, state: RoadState) -> None:

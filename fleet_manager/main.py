@@ -25,7 +25,7 @@ from broker.session_config import SessionConfig
 from fleet_manager.api import create_app
 from fleet_manager.artifacts import ArtifactStore
 from fleet_manager.errors import RefusedError, UnreachableError
-from fleet_manager.gateway import Gateway, GatewayConfig
+from fleet_manager.gateway import MAX_PAYLOAD_BYTES, Gateway, GatewayConfig
 from fleet_manager.hearing import Hearing
 from fleet_manager.presence import Presence
 from fleet_manager.service import FleetService
@@ -106,6 +106,7 @@ def _gateway(config: ManagerConfig, service: FleetService, stack: contextlib.Exi
                 client_id=f"{config.manager}-{traffic.value[0]}-{boot}",
                 echo_topic=topic("manager-echo", site=who.site, manager=who.manager, traffic=traffic.value),
                 traffic=traffic,
+                max_payload_bytes=MAX_PAYLOAD_BYTES,
                 username=config.username,
                 password=config.password,
             ),

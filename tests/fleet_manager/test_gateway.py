@@ -17,7 +17,7 @@ from schemas.documents import (
 )
 from schemas.messages import Header, Mode, Task, Telemetry
 from schemas.states import FailureReason, UpdateState
-from schemas.topics import topic
+from schemas.topics import row, topic
 
 
 def spec(**fields) -> DeploymentSpec:
@@ -234,6 +234,20 @@ def test_malformed_and_foreign_documents_are_counted_by_reason(office, loopback)
     device.road.publish(topic("telemetry", site=SITE, device="hs-1"), b"FB", qos=0)
     eventually(lambda: office.malformed("too_short"))
     assert office.service.device("hs-1").connectivity.value == "online"
+
+
+def test_what_is_larger_than_its_stream_allows_never_enters_the_inbox(office, loopback):
+    device = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    gate = threading.Event()
+    office.gateway.inbox.put(gate.wait)
+    eventually(lambda: len(office.gateway.inbox) == 0)
+    for name in ("telemetry", "device-event"):
+        own = topic(name, site=SITE, device="hs-1")
+        device.road.publish(own, bytes(row(name).max_payload_bytes + 1), qos=row(name).qos)
+    eventually(lambda: office.malformed("too_large") == 2)
+    assert len(office.gateway.inbox) == 0
+    gate.set()
 
 
 def test_telemetry_and_workers_are_seen(office, loopback):

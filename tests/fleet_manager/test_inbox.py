@@ -33,6 +33,22 @@ def test_a_full_inbox_refuses_and_counts():
     inbox.close()
 
 
+def test_an_inbox_is_full_by_bytes_too_and_takes_again_what_fits():
+    metrics, gate, done = Registry(), threading.Event(), []
+    inbox = Inbox(tick=lambda: None, metrics=metrics, max_bytes=100)
+    inbox.start()
+    assert inbox.put(gate.wait, payload_bytes=40)  # counts while it runs: its payload is alive
+    assert inbox.put(lambda: done.append(1), payload_bytes=60)
+    assert not inbox.put(lambda: done.append(2), payload_bytes=1)
+    assert inbox.put(lambda: done.append(3))
+    assert metrics.counter("fleet_inbox_refused") == 1
+    gate.set()
+    eventually(lambda: done == [1, 3])
+    eventually(lambda: inbox.put(lambda: done.append(4), payload_bytes=100))
+    eventually(lambda: done == [1, 3, 4])
+    inbox.close()
+
+
 def test_a_tick_that_fails_comes_again():
     metrics, ticks = Registry(), []
 
