@@ -8,11 +8,14 @@ import os
 import shutil
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_node.journal import Journal, sync_folder
 from edge_node.update import Release
 from schemas.documents import ModelFile, ModelManifest
+
+_log = structlog.get_logger("edge_node.model_store")
 
 MANIFEST_NAME = "manifest.json"
 
@@ -54,7 +57,11 @@ class ModelStore:
     def reuse(self, file: ModelFile, into: Path) -> bool:
         """Take a file from a package that has the same one; the caller hashes it like any other."""
         for package in self._packages.iterdir():
-            manifest = ModelManifest.model_validate_json((package / MANIFEST_NAME).read_bytes())
+            try:
+                manifest = ModelManifest.model_validate_json((package / MANIFEST_NAME).read_bytes())
+            except (OSError, ValidationError) as error:
+                _log.warning("a package cannot be reused", package=package.name[:12], error=str(error))
+                continue
             for other in manifest.files:
                 if other.sha256 == file.sha256 and (package / other.name).is_file():
                     shutil.copyfile(package / other.name, into)

@@ -7,6 +7,7 @@ the mean absolute difference per output, never by bytes. Files are plain npz; pi
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from inference.runtimes.base import Array, Runtime
 if TYPE_CHECKING:  # the package knows its golden vectors, not the other way round
     from inference.packages import Package
 
+MAX_UNPACKED_BYTES = 256 * 2**20
+# What a damaged archive makes zipfile, zlib and NumPy raise; a header that claims huge arrays ends as MemoryError.
+_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
 _FIRST_INPUT = re.compile(r"input_\d+_0")
 
 
@@ -80,12 +84,13 @@ def read_golden(path: Path, /, *, output_names: Sequence[str]) -> Golden:
     """Read golden vectors.
 
     Raises:
-        ModelPackageError: not an npz of plain arrays, or canaries lack inputs or outputs.
+        ModelPackageError: not an npz of plain arrays, larger than ``MAX_UNPACKED_BYTES``, or canaries lack inputs or outputs.
     """
     try:
+        _check_size(path)
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except _UNREADABLE as error:
         msg = f"{path.name} holds no golden vectors ({error}): build the package again"
         raise ModelPackageError(msg) from error
     canaries = sum(_FIRST_INPUT.fullmatch(name) is not None for name in arrays)
@@ -127,6 +132,18 @@ def check_golden(package: "Package", runtime: Runtime, /) -> GoldenReport:
         differences=differences,
         reasons=tuple(reasons),
     )
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an archive that is far larger than it looks; a few kilobytes may unpack to all of the memory."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
+    if unpacked_bytes > MAX_UNPACKED_BYTES:
+        msg = (
+            f"{path.name} unpacks to {unpacked_bytes} bytes, allowed are {MAX_UNPACKED_BYTES}: "
+            "build the package again with fewer or smaller canaries"
+        )
+        raise ModelPackageError(msg)
 
 
 def _row(arrays: dict[str, Array], prefix: str) -> tuple[Array, ...]:

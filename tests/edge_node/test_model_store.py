@@ -81,6 +81,21 @@ def test_a_package_is_complete_or_absent_and_the_pointer_keeps_the_previous_one(
     assert [again.has(letter * 64) for letter in "abc"] == [False, True, False]
 
 
+def test_a_file_is_reused_from_a_whole_package_beside_damaged_ones(tmp_path):
+    store = ModelStore(tmp_path)
+    stage(store, "a")  # its manifest says nothing
+    (store.path("b" * 64)).mkdir()  # it has none
+    content = b"0123456789"
+    file = model_file(sha256=hashlib.sha256(content).hexdigest())
+    folder = store.staging("c" * 64)
+    (folder / "manifest.json").write_text(manifest(files=(file,)).model_dump_json())
+    (folder / file.name).write_bytes(content)
+    store.settle("c" * 64)
+    assert store.reuse(file, tmp_path / "taken")
+    assert (tmp_path / "taken").read_bytes() == content
+    assert not store.reuse(model_file(sha256="d" * 64), tmp_path / "other")
+
+
 def transfer(content, *, known=True):
     pieces = [content[at : at + STEP] for at in range(0, len(content), STEP)]
     hashes = tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import zipfile
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from inference import child
+from inference import golden as golden_module
 from inference.child import open_in_child
 from inference.errors import ModelPackageError
 from inference.golden import check_golden, read_golden
@@ -180,6 +182,42 @@ def test_a_model_that_does_not_load_fails_its_golden_vectors_with_that_reason(bu
     shutil.copy(built.golden_path, tmp_path)
     report = check_golden(replace(built, directory=tmp_path), runtime)
     assert "does not answer its canaries" in report.reasons[0]
+
+
+def test_golden_vectors_that_unpack_to_all_of_the_memory_are_refused_before_they_are_read(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(golden_module, "MAX_UNPACKED_BYTES", 1000)
+    np.savez_compressed(tmp_path / "golden.npz", input_0_0=np.zeros(1000, np.float32))
+    with pytest.raises(ModelPackageError, match="unpacks to"):
+        read_golden(tmp_path / "golden.npz", output_names=["a"])
+
+
+def _damaged_stream(path):
+    """An archive whose directory is whole and whose compressed bytes are not."""
+    np.savez_compressed(path, input_0_0=np.random.default_rng(1).random(5000))
+    content = bytearray(path.read_bytes())
+    content[200:240] = b"\xff" * 40
+    path.write_bytes(content)
+
+
+def _boastful(path):
+    """An array that claims to be larger than any memory."""
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000,), }"
+    header += b" " * (64 - (len(header) + 11) % 64) + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("input_0_0.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_damaged_stream, _boastful, lambda path: path.write_bytes(b"PK"), lambda path: path.write_bytes(b"")],
+    ids=["damaged stream", "boastful header", "no archive", "empty"],
+)
+def test_golden_vectors_that_cannot_be_unpacked_are_a_damaged_package(tmp_path, spoil):
+    spoil(tmp_path / "golden.npz")
+    with pytest.raises(ModelPackageError, match="no golden vectors"):
+        read_golden(tmp_path / "golden.npz", output_names=["a"])
 
 
 def test_golden_vectors_with_pickles_are_refused(tmp_path):
