@@ -91,14 +91,8 @@ class ModelStore:
         if release != self.pointer.active:
             self._point(Pointer(active=release, previous=release))
 
-    def drop(self, digest: str) -> None:
-        """Remove a package that was refused, complete or not."""
-        if digest not in self._kept():
-            shutil.rmtree(self._staging / digest, ignore_errors=True)  # may not have been begun
-            shutil.rmtree(self.path(digest), ignore_errors=True)
-
     def prune(self) -> None:
-        """Remove every package that is neither active nor previous."""
+        """Remove every package, complete or not, that is neither active nor previous."""
         for folder in (*self._packages.iterdir(), *self._staging.iterdir()):
             if folder.name not in self._kept():
                 shutil.rmtree(folder)

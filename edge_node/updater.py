@@ -62,6 +62,7 @@ class Updater:
         self.inbox = UpdateInbox()
         self._attempt = journal.read() or Attempt()
         self._begun = False
+        self._failed = False  # the last turn
         self._newer: Desired | None = None
         self._progress = (0, 0)
         self._progress_ns = 0
@@ -85,13 +86,17 @@ class Updater:
         make_thread_nice(NICENESS)
         self._survive(self._begin)
         while not self._stopping:
-            self._hear(timeout_s=RESEND_S)
+            # a wish that waits already is taken up at once, but a full disk is not asked again at once
+            hurry = self._newer is not None and not self._failed
+            self._hear(timeout_s=0 if hurry else RESEND_S)
             self._survive(self._next_attempt)
 
     def _survive(self, turn: Callable[[], None]) -> None:
         """One turn; whatever fails in it, the thread lives to hear the next wish and to try again."""
+        self._failed = True
         try:
             turn()
+            self._failed = False
         except (StoreError, OSError) as error:
             _log.error("an update waits for its disk", state=self._attempt.state.value, error=str(error))
         except Exception:  # noqa: BLE001 - an update that fails must not take the next one with it; it is logged
@@ -128,7 +133,7 @@ class Updater:
                 return
             self._keep(moved(self._attempt, result.event, reason=result.reason, detail=result.detail))
         if self._attempt.state in TERMINAL:
-            self._tidy()
+            self._store.prune()  # what was refused or replaced goes
 
     def _act(self) -> Next:
         """Do what the state asks for; whatever fails becomes an event."""
@@ -165,19 +170,17 @@ class Updater:
             progress=self._progress,
         )
 
-    def _tidy(self) -> None:
-        refused = self._attempt.target.package
-        if refused is not None and self._attempt.reason is not None:
-            self._store.drop(refused.digest)
-        self._store.prune()
-
     # -- what comes in -----------------------------------------------------------------------------
 
     def _hear(self, *, timeout_s: float) -> Chunk | None:
         """Wait for one thing; chunks are returned, the rest is noted."""
         item = self.inbox.get(timeout_s=timeout_s)
         if isinstance(item, Desired):
-            if is_newer(item, self._attempt):
+            waits = self._newer is None or (item.epoch, item.version) > (
+                self._newer.epoch,
+                self._newer.version,
+            )
+            if waits and is_newer(item, self._attempt):
                 self._newer = item
         elif isinstance(item, Ack):
             self._reports.on_ack(item)

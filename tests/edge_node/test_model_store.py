@@ -70,8 +70,9 @@ def test_a_package_is_complete_or_absent_and_the_pointer_keeps_the_previous_one(
     assert store.pointer.previous == Release(package=ref("b"))
     store.activate(Release(package=ref("c")))
     assert store.pointer.previous == Release(package=ref("b")), "activating twice changes nothing"
-    store.drop("c" * 64)
+    store.staging("d" * 64)
     store.prune()
+    assert list((tmp_path / "staging").iterdir()) == []
     assert [store.has(letter * 64) for letter in "abc"] == [False, True, True]
     again = ModelStore(tmp_path)
     assert again.pointer == store.pointer

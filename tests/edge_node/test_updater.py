@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from edge_node.journal import Journal
 from edge_node.model_store import ModelStore
 from edge_node.perceive import Engine
 from edge_node.update import Attempt, Release
+from edge_node.updater import Updater
 from inference.errors import ModelRunError
 from inference.graph import unpack
 from inference.packages import PackageFacts, build_package
@@ -208,6 +210,25 @@ def test_a_newer_desired_supersedes_a_fetch_that_hangs(tmp_path, good_package):
         here.manager.desire(version=2, split=SplitConfig(policy="local"), deployment="dep-2")
         assert until(lambda: here.manager.ended("dep-2")).state is UpdateState.COMMITTED
         assert here.manager.ended("dep-1").state is UpdateState.SUPERSEDED
+
+
+def test_of_several_wishes_that_wait_the_newest_is_taken_up_whatever_their_order(tmp_path, good_package):
+    with site(tmp_path) as here:
+        here.start(with_worker=False)
+        ref = here.manager.publish_package(good_package.directory)
+        here.manager.ignore[ref.digest] = 10_000
+        here.manager.desire(version=1, package=ref)
+        until(lambda: "staging" in here.manager.states())
+        updater, heard = here.headset._updater, threading.Event()
+        updater._check = lambda: heard.is_set() and Updater._check(updater)
+        for version in (4, 2, 3):
+            split = SplitConfig(policy="local", deadline_ms=50 + version)
+            here.manager.desire(version=version, split=split, deployment=f"dep-{version}")
+        until(lambda: updater._newer is not None and updater.inbox._queue.empty())
+        heard.set()
+        assert until(lambda: here.manager.ended("dep-4")).state is UpdateState.COMMITTED
+        until(lambda: here.headset._journey.config.deadline_ms == 54)
+        assert here.manager.ended("dep-2") is here.manager.ended("dep-3") is None
 
 
 def test_an_attempt_that_was_not_begun_by_its_lease_expires(tmp_path):
