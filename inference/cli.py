@@ -158,7 +158,7 @@ def list_models(
         if manager := manager_to_ask(context, manager=manager, store=store):
             show_packages(published(manager), as_json=as_json)
             return
-        found = list_packages(store or packages_dir(os.environ))
+        found = list_packages(store or packages_dir(os.environ), tell=say_step)
         show_packages([list_view(package) for package in found], as_json=as_json)
 
 
@@ -242,7 +242,7 @@ def _find(reference: str, store: Path) -> Package:
         return open_package(Path(reference))
     found = [
         package
-        for package in list_packages(store)
+        for package in list_packages(store, tell=say_step)
         if reference in (package.manifest.name, f"{package.manifest.name}:{package.manifest.version}")
         or (len(reference) >= 6 and package.digest.startswith(reference))
     ]

@@ -48,8 +48,11 @@ def photo_paths(folder: Path, /) -> tuple[Path, ...]:
     """Photos of a folder, by name, evenly thinned to at most ``MAX_PHOTOS``.
 
     Raises:
-        InferenceError: the folder holds none.
+        InferenceError: it is no folder, or holds none.
     """
+    if not folder.is_dir():
+        msg = f"{folder} is not a folder: pass the folder that holds the photos"
+        raise InferenceError(msg)
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
     if not found:
         msg = (

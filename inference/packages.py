@@ -8,7 +8,7 @@ one reads and hashes every byte: what opens is what was published. Nothing here 
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -159,15 +159,20 @@ def open_package(directory: Path, /) -> Package:
     return package
 
 
-def list_packages(root: Path, /) -> list[Package]:
-    """All packages below a folder, by name and version; unfinished drafts are not packages.
+def list_packages(root: Path, /, *, tell: Callable[[str], None]) -> list[Package]:
+    """All whole packages below a folder, by name and version; unfinished drafts are not packages.
 
-    Raises:
-        ModelPackageError: one of them is damaged.
+    ``tell`` hears in words of each damaged one, which hides none of the others.
     """
     if not root.is_dir():
         return []
-    found = [open_package(path) for path in root.iterdir() if _is_digest(path.name) and path.is_dir()]
+    found = []
+    for path in sorted(root.iterdir()):
+        if _is_digest(path.name) and path.is_dir():
+            try:
+                found.append(open_package(path))
+            except ModelPackageError as error:
+                tell(f"left out package {path.name[:12]}: {error}")
     return sorted(
         found, key=lambda package: (package.manifest.name, package.manifest.version, package.digest)
     )

@@ -14,10 +14,11 @@ import pytest
 from inference import child
 from inference import golden as golden_module
 from inference.child import open_in_child
-from inference.errors import ModelPackageError
+from inference.errors import InferenceError, ModelPackageError
 from inference.golden import check_golden, read_golden
 from inference.graph import read_graph
 from inference.graph_write import pack
+from inference.making import photo_paths
 from inference.packages import PackageFacts, build_package, list_packages, open_package
 from inference.runtimes.registry import open_runtime
 
@@ -77,7 +78,7 @@ def test_the_same_content_built_twice_is_one_package(built, models_dir, canaries
     out = built.directory.parent
     again = build_package(model, facts=FACTS, golden_inputs=canaries, runtime=runtime, out=out)
     assert again.digest == built.digest
-    assert [package.digest for package in list_packages(out)] == [built.digest]
+    assert [package.digest for package in list_packages(out, tell=pytest.fail)] == [built.digest]
     assert [path.name for path in out.iterdir()] == [built.digest]
 
 
@@ -121,6 +122,25 @@ def test_an_altered_package_does_not_open(copied, damage, reason):
         manifest.unlink()
     with pytest.raises(ModelPackageError, match=reason):
         open_package(copied)
+
+
+def test_a_damaged_package_hides_none_of_the_others_and_is_told_of(copied):
+    for digit in "0f":
+        (copied.parent / (digit * 64)).mkdir()
+    (copied.parent / ("f" * 64) / "manifest.json").write_text("{}")
+    told = []
+    assert [package.digest for package in list_packages(copied.parent, tell=told.append)] == [copied.name]
+    assert [line.split(":")[0] for line in told] == [f"left out package {digit * 12}" for digit in "0f"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("photo.jpg", "not a folder"), ("none", "not a folder"), ("empty", "no photo")]
+)
+def test_photos_are_looked_for_in_a_folder_only(tmp_path, name, says):
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InferenceError, match=says):
+        photo_paths(tmp_path / name)
 
 
 def test_a_manifest_that_is_no_manifest_is_refused(tmp_path):
