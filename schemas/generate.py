@@ -4,10 +4,12 @@ Shell: owns the one call of flatc. Refuses any flatc but the version below, beca
 writes other bytes and the committed code is checked byte by byte. The generated code is never edited.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from schemas.errors import SchemaError
@@ -26,21 +28,34 @@ def schema_files(folder: Path = ROOM) -> list[Path]:
     return sorted(folder.glob("*.fbs"))
 
 
-def find_flatc() -> Path:
-    """The flatc that this project's code is generated with.
+def find_flatc(environ: Mapping[str, str] = os.environ) -> Path:
+    """The first flatc of this project's version: on PATH, or unpacked in the cache.
 
     Raises:
-        GenerateError: none on PATH, or another version.
+        GenerateError: there is none; says what was found instead.
     """
-    found = shutil.which("flatc")
-    if found is None:
-        raise GenerateError(
-            f"flatc is not on PATH; install flatc {FLATC_VERSION} (Debian: flatbuffers-compiler)"
-        )
-    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout.split()
-    if FLATC_VERSION not in said:
-        raise GenerateError(f"{found} says {' '.join(said)}; this project is generated with {FLATC_VERSION}")
-    return Path(found)
+    folders = [Path(each) for each in environ.get("PATH", os.defpath).split(os.pathsep) if each]
+    others = []
+    for folder in (*folders, _cache_dir(environ) / "flatbuffers-compiler" / "bin"):
+        found = shutil.which("flatc", path=str(folder))
+        if found is None:
+            continue
+        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+        if FLATC_VERSION in said.split():
+            return Path(found)
+        others.append(f"{found} says {said.strip() or 'nothing'}")
+    raise GenerateError(
+        f"no flatc {FLATC_VERSION}, which this project is generated with: install it (Debian: "
+        f"flatbuffers-compiler), or run `make test` once; {', '.join(others) or 'none was found'}"
+    )
+
+
+def _cache_dir(environ: Mapping[str, str]) -> Path:
+    """Where the setup unpacks programs; the same place as ``headway.setup.cache_dir``, which is above us."""
+    if environ.get("HEADWAY_CACHE"):
+        return Path(environ["HEADWAY_CACHE"])
+    base = environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path(environ.get("HOME") or Path.home()) / ".cache") / "headway"
 
 
 def generate(output: Path, *, flatc: Path) -> dict[str, bytes]:

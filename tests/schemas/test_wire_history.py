@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from bench.good import good_messages
+from headway.setup import cache_dir
 from schemas import layout, messages
 from schemas.codec import decode
-from schemas.generate import GENERATED, ROOM, GenerateError, find_flatc, generate, main
+from schemas.generate import GENERATED, ROOM, GenerateError, _cache_dir, find_flatc, generate, main
 from tests.conftest import missing
 from tests.schemas import strategies
 from tests.schemas.field_list import breaks, read_field_list
@@ -78,8 +79,31 @@ def test_no_flatc_and_another_flatc_are_refused_with_the_version_to_install(
         (tmp_path / "flatc").write_text(f"#!/bin/sh\necho {said}\n")
         (tmp_path / "flatc").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HEADWAY_CACHE", str(tmp_path / "cache"))
     assert main() == 1
     assert "2.0.8" in capsys.readouterr().err
+
+
+def _says(folder, version):
+    folder.mkdir(parents=True)
+    (folder / "flatc").write_text(f"#!/bin/sh\necho flatc version {version}\n")
+    (folder / "flatc").chmod(0o755)
+    return folder / "flatc"
+
+
+def test_the_right_flatc_is_found_behind_a_wrong_one(tmp_path):
+    _says(tmp_path / "new", "24.3.25")
+    unpacked = _says(tmp_path / "cache" / "flatbuffers-compiler" / "bin", "2.0.8")
+    environ = {"PATH": str(tmp_path / "new"), "HEADWAY_CACHE": str(tmp_path / "cache")}
+    assert find_flatc(environ) == unpacked
+    installed = _says(tmp_path / "old", "2.0.8")
+    environ["PATH"] += f":{tmp_path / 'old'}"
+    assert find_flatc(environ) == installed
+
+
+@pytest.mark.parametrize("environ", [{"HEADWAY_CACHE": "/c"}, {"XDG_CACHE_HOME": "/x"}, {"HOME": "/h"}])
+def test_the_cache_is_where_the_setup_has_it(environ):
+    assert _cache_dir(environ) == cache_dir(environ)
 
 
 @pytest.mark.parametrize("history", HISTORY, ids=lambda path: path.name)
