@@ -181,7 +181,10 @@ def worker_report(
         return None
     ping = next(message for message in good_messages() if isinstance(message, Ping))
     with null_worker(site=site, worker=worker) if url is None else nullcontext(LiveProcess(url)) as process:
-        return fuzz_worker(process.url, messages(mutants, seed=seed), site=site, worker=worker, ping=ping)
+        report = fuzz_worker(process.url, messages(mutants, seed=seed), site=site, worker=worker, ping=ping)
+    if process.ended is not None:
+        report.compare(process.ended)
+    return report
 
 
 def print_report(report: Report, worker: WorkerReport | None) -> None:
@@ -198,6 +201,8 @@ def print_report(report: Report, worker: WorkerReport | None) -> None:
             f"worker: {worker.sent} sent, {worker.refusals} of {worker.expected_refusals} broken ones refused, "
             f"{worker.other_replies} others answered, alive {worker.alive}"
         )
+        for finding in worker.unaccounted or ():
+            print(f"  FINDING {finding}")
 
 
 if __name__ == "__main__":

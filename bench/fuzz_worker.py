@@ -1,14 +1,15 @@
 """Send mutants to a live worker: each that breaks the contract must come back as a refusal.
 
 Shell: owns one road. What the codec refuses here, the worker must refuse there; what is still a good message
-is answered or, where only its payload changed, counted by the worker as a repeat. The worker must answer a
-good ping afterwards, or it did not survive.
+is answered or, where only its payload changed, counted by the worker as a repeat; the worker's own report at its
+end says whether each was. The worker must answer a good ping afterwards, or it did not survive.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from bench.mutants import Mutant
 from broker.reactor import Reactor
@@ -36,13 +37,34 @@ class WorkerReport:
     expected_refusals: int = 0
     refusals: int = 0
     other_replies: int = 0
+    pongs: int = 0
     unanswered: int = 0
     alive: bool = False
+    unaccounted: list[str] | None = None  # where the worker's own report says otherwise; None: it gave none
 
     @property
     def passed(self) -> bool:
-        """Every broken message was refused and the worker still answers."""
-        return self.alive and not self.unanswered
+        """Every broken message was refused, each good one accounted for, and the worker still answers."""
+        return self.alive and not self.unanswered and not self.unaccounted
+
+    def compare(self, ended: Mapping[str, Any]) -> None:
+        """Set what was sent and heard here against the worker's own report at its end."""
+        refused = sum(ended["refused"].values())
+        malformed = ended["refused"].get("malformed", 0)
+        replied = ended["answered"] + ended["pings"] + refused - malformed
+        ends = ended["repeats"] + ended["pings"] + ended["answered"] + refused
+        rows = {
+            "received": (ended["received"], self.sent + 1),  # and the ping at the end
+            "refused as malformed": (malformed, self.refusals),
+            "malformed by reason": (sum(ended["malformed"].values()), self.refusals),
+            "replies to what was accepted": (replied, self.other_replies + self.pongs),
+            "ends of what it received": (ends, ended["received"]),
+        }
+        self.unaccounted = [
+            f"{what}: the worker counted {theirs}, {ours} are due"
+            for what, (theirs, ours) in rows.items()
+            if theirs != ours
+        ]
 
 
 class LiveWorker:
@@ -53,7 +75,6 @@ class LiveWorker:
         self._site = site
         self._worker = worker
         self._report = WorkerReport()
-        self._pongs = 0
         road.subscribe(topic_filter("result", site=site, device=DEVICE), self._hear)
 
     def _hear(self, delivery: Delivery) -> None:
@@ -61,7 +82,7 @@ class LiveWorker:
         if isinstance(message, Refusal) and message.reason is RefusalReason.MALFORMED:
             self._report.refusals += 1
         elif message.header.task is Task.PING:
-            self._pongs += 1
+            self._report.pongs += 1
         else:
             self._report.other_replies += 1
 
@@ -79,7 +100,7 @@ class LiveWorker:
         report.unanswered = report.expected_refusals - report.refusals
         header = replace(ping.header, task=Task.PING, boot_id=b"\x55" * 16)  # no repeat of a mutant
         self._send(Encoder().encode(replace(ping, header=header)), task=Task.PING.name.lower())
-        report.alive = _until(lambda: self._pongs > 0)
+        report.alive = _until(lambda: report.pongs > 0)
         return report
 
     def _send(self, payload: bytes, *, task: str) -> None:
