@@ -1,4 +1,9 @@
-"""Shell of chunk sending: one thread that reads due chunks from disk and publishes them."""
+"""Shell of chunk sending: one thread that reads due chunks from disk and publishes them.
+
+Chunks share the control road with commands, and the road sends in order: while more than a few chunks'
+bytes wait there, no further chunk is handed over. That is the total rate; each receiver's own rate is kept
+by the schedule.
+"""
 
 import threading
 import time
@@ -13,6 +18,8 @@ from schemas.documents import ChunkRequest
 from schemas.topics import CHUNK_BYTES
 
 NS = 1_000_000_000
+MAX_BACKLOG_BYTES = 4 * CHUNK_BYTES
+BACKLOG_POLL_S = 0.005  # up to 48 MB/s of chunks
 
 _log = log.get("fleet_manager.chunks")
 
@@ -21,14 +28,21 @@ class ChunkSender:
     """Sends chunks at the pace their receivers asked for.
 
     ``publish(device, digest, n, data)`` must not block; False means that the road took nothing.
+    ``backlog_bytes`` says how many bytes wait on the road.
     """
 
     def __init__(
-        self, artifacts: ArtifactStore, *, publish: Callable[[str, str, int, bytes], bool], metrics: Registry
+        self,
+        artifacts: ArtifactStore,
+        *,
+        publish: Callable[[str, str, int, bytes], bool],
+        backlog_bytes: Callable[[], int],
+        metrics: Registry,
     ) -> None:
         self._metrics = metrics
         self._artifacts = artifacts
         self._publish = publish
+        self._backlog_bytes = backlog_bytes
         self._schedule = ChunkSchedule()
         self._changed = threading.Condition()
         self._closing = False
@@ -67,12 +81,15 @@ class ChunkSender:
     def _next(self) -> ChunkOrder | None:
         with self._changed:
             while not self._closing:
-                now_ns = time.monotonic_ns()
-                order = self._schedule.due(now_ns=now_ns)
-                if order is not None:
-                    return order
-                next_ns = self._schedule.next_ns()
-                self._changed.wait(None if next_ns is None else (next_ns - now_ns) / NS)
+                now_ns, next_ns = time.monotonic_ns(), self._schedule.next_ns()
+                if next_ns is None:
+                    self._changed.wait()
+                elif next_ns > now_ns:
+                    self._changed.wait((next_ns - now_ns) / NS)
+                elif self._backlog_bytes() > MAX_BACKLOG_BYTES:
+                    self._changed.wait(BACKLOG_POLL_S)
+                else:
+                    return self._schedule.due(now_ns=now_ns)
             return None
 
     def _send(self, order: ChunkOrder) -> None:

@@ -81,7 +81,12 @@ class Gateway:
         self.workers: dict[str, WorkerPresence] = {}
         self.telemetry = TelemetryBoard()
         self.inbox = Inbox(tick=self._tick, metrics=metrics)
-        self.chunks = ChunkSender(service.artifacts, publish=self._publish_chunk, metrics=metrics)
+        self.chunks = ChunkSender(
+            service.artifacts,
+            publish=self._publish_chunk,
+            backlog_bytes=lambda: road.queued_bytes,
+            metrics=metrics,
+        )
         self.metrics = metrics
         self._service = service
         self._hearing = hearing
