@@ -164,9 +164,10 @@ def test_what_a_challenger_or_a_refused_headset_tells_is_not_the_first_ones_stor
     office.seen("hs-1")
     second = ScriptedDevice(loopback, "hs-1", boot="b" * 32)
     told = Event(device="hs-1", boot_id=second.boot, seq=1, kind="overheated", sent_ms=1)
-    second.say("device-event", told)
+    # over the first one's road: the second closes its own as soon as it is refused
+    first.say("device-event", told)
     eventually(lambda: any(c.kind == "refuse" for c in second.commands))
-    first.road.publish(topic("device-event", site=SITE, device="hs-1"), canonical_bytes(told), qos=1)
+    first.say("device-event", told)
     eventually(lambda: office.ignored("event_of_another_boot") == 2)
     first.say("device-event", told.model_copy(update={"boot_id": first.boot, "kind": "cooled"}))
     eventually(lambda: "cooled" in [entry.kind for entry in office.service.journal("hs-1")])
