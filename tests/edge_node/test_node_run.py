@@ -127,7 +127,8 @@ def test_a_stopped_headset_answers_what_is_pending_and_leaves_cleanly(
         text=True,
     )
     deadline_s = time.monotonic() + 40
-    while not ((tmp_path / "events.jsonl").exists() and (tmp_path / "events.jsonl").stat().st_size):
+    events = tmp_path / "events.jsonl"
+    while not (events.exists() and '"kind":"frame"' in events.read_text()):
         assert time.monotonic() < deadline_s, "no frame was answered"
         assert child.poll() is None, child.communicate()[1]
         time.sleep(0.05)
