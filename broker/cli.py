@@ -48,6 +48,8 @@ def run(
     """Run the embedded broker in the foreground until Ctrl-C. It listens on this machine only."""
     if persist and directory is None:
         _fail(RoadMisuse("--persist needs --directory: a temporary folder keeps nothing"), EXIT_USAGE)
+    ended = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())  # ahead of the word that it runs
     with tempfile.TemporaryDirectory(prefix="headway-broker-") as scratch:
         try:
             mosquitto = EmbeddedMosquitto(
@@ -55,9 +57,13 @@ def run(
             )
             with mosquitto:
                 _announce(mosquitto, as_json=as_json)
-                _wait_for_signal()
+                ended.wait()
         except BrokerUnavailable as error:
             _fail(error, EXIT_UNAVAILABLE)
+        except KeyboardInterrupt:
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 @broker.command(epilog="Example: headway broker check mqtt://broker.site:1883 --json")
@@ -131,15 +137,6 @@ def _announce(mosquitto: EmbeddedMosquitto, *, as_json: bool) -> None:
         return
     typer.echo(f"Mosquitto {mosquitto.version} at {mosquitto.url}")
     typer.echo("It is reachable from this machine only and is not secured. Ctrl-C ends it.")
-
-
-def _wait_for_signal() -> None:
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    try:
-        ended.wait()
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _fail(error: Exception, code: int) -> NoReturn:
