@@ -31,7 +31,7 @@ demo: setup  ## the main job end to end, about a minute; ARGS="--seconds 30" and
 test: setup-test setup-tflite  ## every test
 	@$(BIN)/python -m headway.provision
 	@$(BIN)/python -m headway.provision flatc || echo "its tests will skip"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: setup-test  ## style, types and the floors of the house
 	@$(BIN)/ruff check .

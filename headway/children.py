@@ -114,8 +114,8 @@ def headway_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "headway", *arguments]
 
 
-def start(name: str, command: list[str], *, logs: Path) -> Child:
-    """Start a room as a child.
+def start(name: str, command: list[str], *, logs: Path, grace_s: float = GRACE_S) -> Child:
+    """Start a room as a child; once asked to end it has ``grace_s`` for it.
 
     Raises:
         ChildError: the program cannot be started.
@@ -125,7 +125,7 @@ def start(name: str, command: list[str], *, logs: Path) -> Child:
     try:
         with log.open("wb") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-ISE", leash.__file__, "--grace", str(GRACE_S), *command],
+                [sys.executable, "-ISE", leash.__file__, "--grace", str(grace_s), *command],
                 stdin=subprocess.PIPE,  # held open: its end tells the leash that we are gone
                 stdout=subprocess.PIPE,
                 stderr=errors,

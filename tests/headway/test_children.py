@@ -26,7 +26,7 @@ def run(tmp_path):
     with contextlib.ExitStack() as stack:
 
         def begin(code, name="room"):
-            child = start(name, [*python(), "-c", code], logs=tmp_path / "logs")
+            child = start(name, [*python(), "-c", code], logs=tmp_path / "logs", grace_s=1.0)
             stack.callback(child.process.stdout.close)
             stack.callback(child.stop)
             return child
