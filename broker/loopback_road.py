@@ -30,6 +30,7 @@ from broker.standing import Standing
 _QUEUE_MESSAGES = {Traffic.CONTROL: 4096, Traffic.DATA: 64}
 _QUEUE_BYTES = 32 << 20
 _DATA_BUDGET_NS = 1_000_000_000
+_REBIRTH_EVERY_NS = 1_000_000_000
 
 
 class Hub(Protocol):
@@ -84,6 +85,8 @@ class LoopbackRoad:
         self._silent = False
         self._closing = False
         self._rtt_ns: int | None = None
+        self._reborn_ns = -_REBIRTH_EVERY_NS
+        self._correction_waits = False
 
     @property
     def state(self) -> RoadState:
@@ -192,13 +195,8 @@ class LoopbackRoad:
         self._counters.received += 1
         self._counters.received_bytes += len(delivery.payload)
         presence = self._presence
-        if (
-            presence is not None
-            and presence.latest is not None
-            and presence.is_foreign(delivery.topic, bytes(delivery.payload))
-        ):
-            self._counters.rebirths += 1
-            self._broker.route(presence.latest)
+        if presence is not None and presence.is_foreign(delivery.topic, bytes(delivery.payload)):
+            self._correct()
         if len(delivery.payload) > self._max_payload_bytes:
             self._outbox.count_oversize()
             return
@@ -213,6 +211,26 @@ class LoopbackRoad:
     def go_silent(self) -> None:
         """Play dead, while the broker believes that we are there."""
         self._silent = True
+
+    def _correct(self) -> None:
+        """Say our presence again, at most once a second: two rivals must not shout."""
+        now_ns = self._reactor.now_ns
+        wait_ns = self._reborn_ns + _REBIRTH_EVERY_NS - now_ns
+        if wait_ns > 0:
+            if not self._correction_waits:
+                self._correction_waits = True
+                self._reactor.call_later(wait_ns / 1e9, self._correct_late)
+            return
+        latest = self._presence.latest if self._presence else None
+        if latest is None or not self._connected or self._silent:
+            return
+        self._reborn_ns = now_ns
+        self._counters.rebirths += 1
+        self._broker.route(latest)
+
+    def _correct_late(self) -> None:
+        self._correction_waits = False
+        self._correct()
 
     def _echoed(self, began_ns: int) -> None:
         if self._connected:
