@@ -108,6 +108,12 @@ class ScriptedDevice:
         self._files: list[tuple[str, int]] = []
         self._seq = 0
         self._session = 0
+        opened = threading.Event()
+        self.broker.reactor.call_soon(lambda: (self._open(), opened.set()))
+        assert opened.wait(10)
+
+    def _open(self) -> None:
+        """In one turn of the reactor: an answer to the birth is not to come before the subscriptions."""
         self.road = self.broker.road(f"{self.id}-{self.boot[:8]}", birth=self._birth)
         self.road.subscribe(topic_filter("device-desired", site=SITE, device=self.id), self._desired, qos=1)
         self.road.subscribe(topic_filter("device-chunk", site=SITE, device=self.id), self._chunk, qos=1)
