@@ -146,9 +146,13 @@ class Gateway:
         """Publish an ack; a lost one is asked for again by the repeated report."""
         self._say("device-ack", ack, device=device)
 
-    def command(self, device: str, command: Command) -> None:
-        """Publish a command."""
-        self._say("device-command", command, device=device)
+    def command(self, device: str, command: Command) -> bool:
+        """Publish a command; one that the road does not take is counted."""
+        taken = self._say("device-command", command, device=device)
+        if not taken:
+            self.metrics.count("fleet_commands_refused_by_road", kind=command.kind)
+            _log.warning("command_not_accepted", device=device, kind=command.kind)
+        return taken
 
     # the road's thread
 

@@ -15,7 +15,7 @@ from observability.metrics import Registry
 from schemas.documents import Ack, Command, DevicePresence, Event, Reported
 from schemas.states import TERMINAL
 
-Say = Callable[[], None]
+Say = Callable[[], object]
 
 
 class Hearing:
@@ -69,6 +69,7 @@ class Hearing:
         with self._service.speaking() as said, self._service.transaction() as rows:
             for challenge in self._challenges.due(now_ms=now_ms):
                 self._take_over(rows, challenge, said)
+            said.append(self._ask_unasked)
             deadline_ms = self._service.next_deadline_ms(rows)
             if deadline_ms is not None and deadline_ms <= now_ms:
                 tick = rollout.Tick(now_ms=now_ms, offline=rows.devices.offline_ids())
@@ -106,18 +107,25 @@ class Hearing:
             self._challenges.withdraw(device.id, boot_id=presence.boot_id)
 
     def _challenge(self, rows: Rows, device: Device, presence: DevicePresence, said: list[Say]) -> None:
-        now_ms = self._service.clock_ms()
-        incumbent = device.presence.boot_id
-        if self._challenges.open(presence, incumbent_boot_id=incumbent, now_ms=now_ms):
+        if self._challenges.open(presence, incumbent_boot_id=device.presence.boot_id):
             self._service.note(rows, kind="claimed-twice", device=device.id, detail=presence.boot_id)
-            said.append(self._command(device.id, "resend", boot_id=incumbent))
+            said.append(self._ask_unasked)
+
+    def _ask_unasked(self) -> None:
+        """Ask known processes to speak again; what the road does not take is asked at the next tick."""
+        for challenge in self._challenges.unasked():
+            device, boot_id = challenge.newcomer.device, challenge.incumbent_boot_id
+            if not self._command(device, "resend", boot_id=boot_id)():
+                return  # the road is full or closed: the others would fare no better
+            self._challenges.asked(challenge, now_ms=self._service.clock_ms())
 
     def _refuse(self, rows: Rows, challenge: Challenge, said: list[Say]) -> None:
         device, boot_id = challenge.newcomer.device, challenge.newcomer.boot_id
         self._service.note(rows, kind="refused-duplicate", device=device, detail=boot_id)
-        said.append(
-            self._command(device, "refuse", boot_id=boot_id, detail=f"another headset is online as {device}")
+        refuse = self._command(
+            device, "refuse", boot_id=boot_id, detail=f"another headset is online as {device}"
         )
+        said.append(refuse)  # one that is lost: the newcomer claims again at its next birth
 
     def _take_over(self, rows: Rows, challenge: Challenge, said: list[Say]) -> None:
         now_ms = self._service.clock_ms()
@@ -140,7 +148,7 @@ class Hearing:
             ack = Ack(deployment=deployment, boot_id=reported.boot_id, seq=reported.seq)
             said.append(lambda: self._service.wire.acknowledge(device.id, ack))
 
-    def _command(self, device: str, kind: str, *, boot_id: str, detail: str = "") -> Say:
+    def _command(self, device: str, kind: str, *, boot_id: str, detail: str = "") -> Callable[[], bool]:
         self._commands += 1
         command = Command.model_validate(
             {"command_id": f"{kind}-{self._commands}", "kind": kind, "boot_id": boot_id, "detail": detail}

@@ -1,8 +1,9 @@
 """Pure core of registration: two processes claim one id, and which of them may keep it.
 
 While an id is online and another boot claims it, the office asks the known one to speak again. Heard in
-time, the newcomer is refused; silent, the newcomer takes over. Time is passed in; nothing is published
-here.
+time, the newcomer is refused; silent, the newcomer takes over. The time runs only once the question was
+accepted for sending: nobody loses an id for not answering what was never asked. Time is passed in; nothing is
+published here.
 """
 
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ class Challenge:
 
     incumbent_boot_id: str
     newcomer: DevicePresence
-    deadline_ms: int
+    deadline_ms: int | None = None  # None: the known process was not asked yet
     reported: Reported | None = None  # the newcomer's, kept until it is known whether it counts
 
 
@@ -33,7 +34,7 @@ class ChallengeBook:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, newcomer: DevicePresence, *, incumbent_boot_id: str, now_ms: int) -> bool:
+    def open(self, newcomer: DevicePresence, *, incumbent_boot_id: str) -> bool:
         """Begin a challenge. False when this newcomer's is open already, or too many are."""
         key = (newcomer.device, newcomer.boot_id)
         known = self._open.get(key)
@@ -42,12 +43,19 @@ class ChallengeBook:
             return False
         if len(self._open) >= MAX_OPEN:
             return False
-        self._open[key] = Challenge(
-            incumbent_boot_id=incumbent_boot_id,
-            newcomer=newcomer,
-            deadline_ms=now_ms + ANSWER_WITHIN_MS,
-        )
+        self._open[key] = Challenge(incumbent_boot_id=incumbent_boot_id, newcomer=newcomer)
         return True
+
+    def unasked(self) -> tuple[Challenge, ...]:
+        """The challenges whose known process is still to be asked; they stay open."""
+        return tuple(challenge for challenge in self._open.values() if challenge.deadline_ms is None)
+
+    def asked(self, challenge: Challenge, *, now_ms: int) -> None:
+        """The question is on its way: from now on silence counts."""
+        key = (challenge.newcomer.device, challenge.newcomer.boot_id)
+        known = self._open.get(key)
+        if known is not None and known.deadline_ms is None:
+            self._open[key] = replace(known, deadline_ms=now_ms + ANSWER_WITHIN_MS)
 
     def hold(self, reported: Reported) -> bool:
         """Keep a challenger's report; False when its sender has no open challenge."""
@@ -77,7 +85,9 @@ class ChallengeBook:
     def due(self, *, now_ms: int) -> tuple[Challenge, ...]:
         """The challenges won by silence; they are closed."""
         return self._close(
-            key for key, challenge in list(self._open.items()) if challenge.deadline_ms <= now_ms
+            key
+            for key, challenge in list(self._open.items())
+            if challenge.deadline_ms is not None and challenge.deadline_ms <= now_ms
         )
 
     def _close(self, keys: Iterable[tuple[str, str]]) -> tuple[Challenge, ...]:

@@ -40,10 +40,10 @@ class FleetService:
             yield rows
 
     @contextmanager
-    def speaking(self) -> Iterator[list[Callable[[], None]]]:
+    def speaking(self) -> Iterator[list[Callable[[], object]]]:
         """Collects what is to be said; it is said in order after the transaction inside was committed."""
         with self._lock:
-            said: list[Callable[[], None]] = []
+            said: list[Callable[[], object]] = []
             try:
                 yield said
             except BaseException:

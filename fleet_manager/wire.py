@@ -14,8 +14,8 @@ class Wire(Protocol):
     def acknowledge(self, device: str, ack: Ack) -> None:
         """Tell a device that its terminal report is stored."""
 
-    def command(self, device: str, command: Command) -> None:
-        """Ask a device for something."""
+    def command(self, device: str, command: Command) -> bool:
+        """Ask a device for something; False where the road did not take it, and nobody says it again."""
 
 
 class SilentWire:
@@ -27,5 +27,6 @@ class SilentWire:
     def acknowledge(self, device: str, ack: Ack) -> None:
         """Say nothing."""
 
-    def command(self, device: str, command: Command) -> None:
-        """Say nothing."""
+    def command(self, device: str, command: Command) -> bool:  # noqa: ARG002  it has nobody to tell
+        """Say nothing, and say so."""
+        return False

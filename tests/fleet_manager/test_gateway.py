@@ -188,6 +188,31 @@ def test_a_headset_that_came_back_takes_its_id_over_from_a_silent_one(office, lo
     assert not any(c.kind == "refuse" for c in second.commands)
 
 
+def test_an_id_is_not_lost_to_a_question_that_the_road_did_not_take(office, loopback, monkeypatch):
+    first = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    say, full = office.road.publish, threading.Event()
+    full.set()
+
+    def publish(name, payload, **how):
+        return not (full.is_set() and name.endswith("/command")) and say(name, payload, **how)
+
+    monkeypatch.setattr(office.road, "publish", publish)
+    second = ScriptedDevice(loopback, "hs-1", boot="b" * 32)
+
+    def refused_by_road():
+        return office.metrics.counter("fleet_commands_refused_by_road", kind="resend")
+
+    eventually(refused_by_road)
+    office.clock.skip(60_000)
+    tried = refused_by_road()
+    eventually(lambda: refused_by_road() > tried + 1)  # a tick went by since
+    assert office.service.device("hs-1").presence.boot_id == first.boot
+    full.clear()
+    eventually(lambda: any(c.kind == "refuse" for c in second.commands))
+    assert office.service.device("hs-1").presence.boot_id == first.boot
+
+
 @pytest.mark.parametrize("stale", [{"session": 0}, {"boot": "f" * 32}])
 def test_an_offline_of_another_session_or_boot_is_ignored(office, loopback, stale):
     device = ScriptedDevice(loopback, "hs-1")

@@ -98,20 +98,36 @@ def test_desired_keeps_what_the_deployment_does_not_change():
 
 def test_a_challenge_is_lost_to_a_voice_and_won_by_silence():
     book = ChallengeBook()
-    assert book.open(presence(boot=B), incumbent_boot_id=A, now_ms=0)
-    assert not book.open(presence(boot=B), incumbent_boot_id=A, now_ms=1)
+    assert book.open(presence(boot=B), incumbent_boot_id=A)
+    assert not book.open(presence(boot=B), incumbent_boot_id=A)
+    book.asked(book.unasked()[0], now_ms=0)
     assert book.due(now_ms=ANSWER_WITHIN_MS - 1) == ()
     assert book.answered("hs-1", boot_id=B) == ()
     assert [c.newcomer.boot_id for c in book.answered("hs-1", boot_id=A)] == [B]
     assert len(book) == 0
-    book.open(presence(boot=B), incumbent_boot_id=A, now_ms=0)
+    book.open(presence(boot=B), incumbent_boot_id=A)
+    book.asked(book.unasked()[0], now_ms=0)
     assert [c.newcomer.boot_id for c in book.due(now_ms=ANSWER_WITHIN_MS)] == [B]
+
+
+def test_silence_counts_only_after_the_known_process_was_asked():
+    book = ChallengeBook()
+    book.open(presence(boot=B), incumbent_boot_id=A)
+    assert book.due(now_ms=10 * ANSWER_WITHIN_MS) == ()
+    (waiting,) = book.unasked()
+    book.asked(waiting, now_ms=50_000)
+    book.asked(waiting, now_ms=90_000)  # the first question counts
+    assert book.unasked() == ()
+    assert book.due(now_ms=50_000 + ANSWER_WITHIN_MS - 1) == ()
+    assert [c.newcomer.boot_id for c in book.due(now_ms=50_000 + ANSWER_WITHIN_MS)] == [B]
+    book.asked(waiting, now_ms=0)  # it is closed
+    assert len(book) == 0
 
 
 def test_the_book_of_challenges_is_bounded_and_forgets_who_left():
     book = ChallengeBook()
     for n in range(MAX_OPEN + 5):
-        book.open(presence(boot=f"{n:032x}"), incumbent_boot_id=A, now_ms=0)
+        book.open(presence(boot=f"{n:032x}"), incumbent_boot_id=A)
     assert len(book) == MAX_OPEN
     book.withdraw("hs-1", boot_id=f"{0:032x}")
     assert len(book) == MAX_OPEN - 1
