@@ -27,7 +27,7 @@ class RealBroker:
     """The face of a loopback broker over a real one, for scripted headsets."""
 
     def __init__(self, url, reactor) -> None:
-        self._url, self._reactor = url, reactor
+        self._url, self.reactor = url, reactor
         self.roads = []
 
     def road(self, client_id, *, birth):
@@ -38,7 +38,7 @@ class RealBroker:
             echo_topic=topic("device-echo", site=SITE, device=device, traffic="control"),
             traffic=Traffic.CONTROL,
         )
-        self.roads.append(Session(config, reactor=self._reactor, birth=birth))
+        self.roads.append(Session(config, reactor=self.reactor, birth=birth))
         return self.roads[-1]
 
 
