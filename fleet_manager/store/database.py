@@ -5,12 +5,13 @@ immediately, so that two writers wait for each other instead of failing half-way
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -77,13 +78,22 @@ class Store:
         """Open ``url`` and bring its tables up to date.
 
         Raises:
-            StoreError: not a database URL, no driver, not reachable, or its tables are from a newer Headway.
+            StoreError: not a database URL, no driver, not reachable, its folder cannot be made, or its tables
+                are from a newer Headway.
         """
         try:
-            engine = _engine(url)
-            with engine.begin() as connection:
-                upgrade(connection)
-        except (SQLAlchemyError, ArgumentError, ModuleNotFoundError) as error:
+            with ExitStack() as undo:
+                engine = _engine(url)
+                undo.callback(engine.dispose)
+                with engine.begin() as connection:
+                    upgrade(connection)
+                undo.pop_all()
+        except CommandError as error:
+            raise StoreError(
+                f"database {_shown(url)} holds tables that this Headway does not know: {error}",
+                fix="install the newer Headway that wrote it, or give another database",
+            ) from error
+        except (SQLAlchemyError, ArgumentError, ModuleNotFoundError, OSError) as error:
             raise StoreError(f"database {_shown(url)} cannot be used: {error}", fix=_fix(url)) from error
         return cls(engine)
 

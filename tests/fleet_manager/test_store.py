@@ -87,6 +87,21 @@ def test_a_database_that_cannot_be_used_says_what_to_do(bad):
     assert error.value.fix
 
 
+def test_a_database_of_a_newer_headway_is_refused_with_the_fix(url):
+    store = Store.open(url)
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'from-the-future'"))
+    store.close()
+    with pytest.raises(StoreError, match="newer Headway"):
+        Store.open(url)
+
+
+def test_a_folder_that_cannot_be_made_is_refused_with_the_fix(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="absolute/path"):
+        Store.open(f"sqlite:///{tmp_path / 'file' / 'fleet.db'}")
+
+
 def test_a_password_never_stands_in_an_error():
     with pytest.raises(StoreError) as error:
         Store.open("postgresql://fleet:hunter2@127.0.0.1:1/none")
