@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from cloud_worker.answerers import Answerer
 from cloud_worker.batching import BatchPolicy, batch_size, patience_ns
+from cloud_worker.errors import WorkerConfigError
 from cloud_worker.execute import Finish, Outcome, answer_request
 from cloud_worker.intake import Intake
 from cloud_worker.request import Refused, Request
@@ -64,7 +65,7 @@ class Slots:
 
         Raises:
             Exception: whatever loading a model raised.
-            TimeoutError: loading took too long.
+            WorkerConfigError: loading took too long.
         """
         for thread in self._threads:
             thread.start()
@@ -76,7 +77,8 @@ class Slots:
             self.stop()
             raise self._failure
         if not loaded:
-            raise TimeoutError(
+            self.stop(timeout_s=0)  # a slot that is still loading ends when it has loaded
+            raise WorkerConfigError(
                 f"models did not load within {timeout_s:.0f} s: check the disk and the model files"
             )
 

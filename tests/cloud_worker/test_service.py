@@ -12,7 +12,7 @@ from broker.loopback import LoopbackBroker
 from broker.reactor import Reactor
 from broker.road import RoadState, Traffic
 from cloud_worker.answerers import NullAnswerer
-from cloud_worker.errors import CannotAnswerError
+from cloud_worker.errors import CannotAnswerError, WorkerConfigError
 from cloud_worker.execute import Inline
 from cloud_worker.images import decode_image
 from cloud_worker.intake import Intake, IntakeConfig, Offer
@@ -380,3 +380,19 @@ def test_a_slot_whose_models_do_not_load_says_so_at_the_start():
     )
     with pytest.raises(CannotAnswerError, match="no model"):
         slots.start()
+
+
+def test_a_slot_whose_models_take_too_long_says_so_and_ends_once_they_are_there():
+    loading, answerer = threading.Event(), Gated()
+
+    def load_slowly():
+        assert loading.wait(20)
+        return {Task.HANDS: answerer}
+
+    slots = Slots(
+        Intake(CONFIG), count=1, make_answerers=load_slowly, finish=lambda _: None, clock_ns=time.monotonic_ns
+    )
+    with pytest.raises(WorkerConfigError, match="did not load within"):
+        slots.start(timeout_s=0.01)
+    loading.set()
+    until(lambda: answerer.closed, what="the end of the slot")
