@@ -269,7 +269,7 @@ class FleetService:
 
     def note(self, rows: Rows, *, kind: str, device: str | None, detail: str = "") -> None:
         """Add a journal entry."""
-        entry = JournalEntry(at_ms=self.clock_ms(), device=device, kind=kind, detail=detail.replace("\0", ""))
+        entry = JournalEntry(at_ms=self.clock_ms(), device=device, kind=kind, detail=detail)
         rows.journal.add(entry)
 
     def _targets(self, rows: Rows, target: Target) -> dict[str, Device]:

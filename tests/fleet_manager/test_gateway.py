@@ -12,6 +12,7 @@ from schemas.documents import (
     Desired,
     Event,
     ManagerPresence,
+    Reported,
     WorkerPresence,
     canonical_bytes,
 )
@@ -253,6 +254,16 @@ def test_malformed_and_foreign_documents_are_counted_by_reason(office, loopback)
     own = topic("device-reported", site=SITE, device="hs-1")
     device.road.publish(own, b"not json", qos=1)
     eventually(lambda: office.malformed("bad_document"))
+    nul = Event(device="hs-1", boot_id=device.boot, seq=1, kind="hot", detail="at 90 C", sent_ms=1)
+    spoiled = canonical_bytes(nul).replace(b"at 90 C", b"at\\u0000 C")  # no database takes it
+    device.road.publish(topic("device-event", site=SITE, device="hs-1"), spoiled, qos=1)
+    eventually(lambda: office.malformed("bad_document") == 2)
+    spoiled = canonical_bytes(
+        Reported(device="hs-1", boot_id=device.boot, seq=1, detail="at 90 C", sent_ms=1)
+    ).replace(b"at 90 C", b"at\\u0000 C")
+    device.road.publish(own, spoiled, qos=1)
+    eventually(lambda: office.malformed("bad_document") == 3)
+    assert office.service.device("hs-1").reported is None
     device.road.publish(
         topic("device-presence", site=SITE, device="hs-1"), canonical_bytes(presence("hs-2")), qos=1
     )
