@@ -11,6 +11,8 @@ from fleet_manager.rollout import SetDesired
 from schemas.documents import Desired, DevicePresence, Reported
 from schemas.states import UpdateState
 
+LAST = 2**53 - 1  # the largest number that documents carry
+
 
 class Verdict(str, Enum):
     """What a presence document means for the twin."""
@@ -88,7 +90,8 @@ def with_report(device: Device, reported: Reported, *, now_ms: int) -> Device:
 def next_version(device: Device, *, epoch: int) -> tuple[int, int]:
     """The (epoch, version) of the next desired: above everything that was sent or reported.
 
-    A device may report a larger epoch than ours when our database is older than the fleet.
+    A device may report a larger epoch than ours when our database is older than the fleet. Above the very last
+    number nothing can be said: that device will not follow, but whoever shares a deployment with it will.
     """
     seen = [(epoch, 0)]
     if device.desired:
@@ -96,7 +99,9 @@ def next_version(device: Device, *, epoch: int) -> tuple[int, int]:
     if device.reported:
         seen.append((device.reported.epoch, device.reported.version))
     newest_epoch, newest_version = max(seen)
-    return newest_epoch, newest_version + 1
+    if newest_version < LAST:
+        return newest_epoch, newest_version + 1
+    return (newest_epoch + 1, 1) if newest_epoch < LAST else (LAST, LAST)
 
 
 def desired_after(device: Device, order: SetDesired, *, now_ms: int) -> Desired:

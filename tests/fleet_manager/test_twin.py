@@ -79,6 +79,22 @@ def test_the_next_version_is_above_everything_sent_or_reported():
     assert twin.next_version(newer, epoch=7) == (8, 3)
 
 
+@pytest.mark.parametrize(
+    ("epoch", "version", "following"),
+    [
+        (8, twin.LAST - 1, (8, twin.LAST)),
+        (8, twin.LAST, (9, 1)),
+        (twin.LAST, 5, (twin.LAST, 6)),
+        (twin.LAST, twin.LAST, (twin.LAST, twin.LAST)),
+    ],
+)
+def test_the_next_version_never_leaves_the_range_of_documents(epoch, version, following):
+    device = replace(DEVICE, reported=reported(epoch=epoch, version=version))
+    found = twin.next_version(device, epoch=7)
+    assert found == following
+    Desired(device="hs-1", epoch=found[0], version=found[1], sent_ms=1)
+
+
 def test_desired_keeps_what_the_deployment_does_not_change():
     device = replace(DEVICE, settled=Settled(package=PACKAGE, split_config=SplitConfig(policy="local")))
     order = SetDesired(
