@@ -7,6 +7,7 @@ available, 130 interrupted.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import tempfile
 import threading
@@ -32,6 +33,12 @@ broker = typer.Typer(no_args_is_help=True, help="Run or configure the broker. Ex
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def _default_cache() -> Path:
+    """Where `make` unpacks Mosquitto: ``$XDG_CACHE_HOME/headway``, else ``~/.cache/headway``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "headway"
+
+
 @broker.command(epilog="Example: headway broker run --port 1883 --json")
 def run(
     *,
@@ -53,7 +60,10 @@ def run(
     with tempfile.TemporaryDirectory(prefix="headway-broker-") as scratch:
         try:
             mosquitto = EmbeddedMosquitto(
-                find_mosquitto(cache), directory or Path(scratch), port=port, persistence=persist
+                find_mosquitto(cache or _default_cache()),
+                directory or Path(scratch),
+                port=port,
+                persistence=persist,
             )
             with mosquitto:
                 _announce(mosquitto, as_json=as_json)
