@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MessageType, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -23,7 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from broker.allowance import Allowance
 from broker.byte_stream import ByteStream
 from broker.dial import discard_on_close
-from broker.publication import plain_publication
+from broker.publication import plain_packet, plain_publication
 from broker.reactor import Reactor
 from broker.road import Delivery, Message, Will
 from broker.session_config import SessionConfig
@@ -32,6 +32,8 @@ from observability import log
 _log = log.get("broker.connection")
 
 _PACKET_OVERHEAD_BYTES = 66 * 1024  # the longest topic and some properties
+_NO_ID = 0  # MQTT gives ids from 1 on, and none at QoS 0
+_NOBODY_WAITS = mqtt.MQTTMessageInfo(_NO_ID)  # paho notes in it that a publication of QoS 0 was written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +58,7 @@ class _Paho(mqtt.Client):
 
     def __init__(self, stream: ByteStream, config: SessionConfig) -> None:
         self.given = stream
-        self.on_plain: Callable[[str, bytes, bool], None] = lambda *_: (
-            None
-        )  # as on_message, for the plain kind
+        self.on_plain: Callable[[str, bytes, bool], None]  # as on_message, for the plain kind
         self.is_v5 = config.protocol == 5
         super().__init__(
             CallbackAPIVersion.VERSION2,
@@ -86,6 +86,11 @@ class _Paho(mqtt.Client):
             return super()._handle_publish()
         self.on_plain(*plain)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def queue_plain(self, message: Message) -> None:
+        """Queue one publication of QoS 0."""
+        packet = plain_packet(message.topic, message.payload, retain=message.retain, is_v5=self.is_v5)
+        self._packet_queue(MessageType.PUBLISH, packet, _NO_ID, 0, _NOBODY_WAITS)
 
     def open(self, config: SessionConfig) -> None:
         """Queue the CONNECT."""
@@ -149,16 +154,21 @@ class Connection:
         return len(self._queued)
 
     def publish(self, message: Message) -> int:
-        """Hand over one publication and begin to write it; returns its id."""
-        info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+        """Hand over one publication and begin to write it; returns its id, 0 for one of QoS 0."""
+        mid = self._hand_over(message)
         self._client.loop_write()
-        return info.mid
+        return mid
 
     def queue(self, message: Message) -> None:
         """Hand over one publication from inside an event; the next turn writes it."""
-        info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
-        if message.qos:
-            self._queued.add(info.mid)
+        if mid := self._hand_over(message):
+            self._queued.add(mid)
+
+    def _hand_over(self, message: Message) -> int:
+        if not message.qos:
+            self._client.queue_plain(message)
+            return _NO_ID
+        return self._client.publish(message.topic, message.payload, message.qos, message.retain).mid
 
     def flush(self) -> None:
         """Write what was queued from inside an event."""

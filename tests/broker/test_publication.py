@@ -1,9 +1,11 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt import _packet
-from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from broker.publication import plain_publication
+from broker.publication import plain_packet, plain_publication
 
 VERSIONS = {True: MQTTProtocolVersion.MQTTv5, False: MQTTProtocolVersion.MQTTv311}
 
@@ -34,3 +36,27 @@ def test_qos_properties_and_aliases_are_left_to_paho():
     with_property = bytearray(b"\0\x03a/b\x02\x01\x01x")  # payload format indicator
     assert plain_publication(0x30, with_property, is_v5=True) is None
     assert plain_publication(0x30, bytearray(b"\0\0\x03\x23\0\x01x"), is_v5=True) is None  # topic alias 1
+
+
+class Scribe(mqtt.Client):
+    """A paho client that keeps what it would send."""
+
+    def __init__(self, *, is_v5: bool) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, protocol=VERSIONS[is_v5])
+        self._sock = True
+        self.written = b""
+
+    def _packet_queue(self, _command, packet, *_rest):
+        self.written = bytes(packet)
+
+    def _reset_sockets(self):
+        """There is none."""
+
+
+@pytest.mark.parametrize("is_v5", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 118, 119, 120, 121, 16_374, 16_377, 16_380, 2_097_141, 2_097_150])
+def test_a_plain_publication_is_written_as_paho_writes_it(size, is_v5):
+    scribe, payload = Scribe(is_v5=is_v5), bytes(size)
+    for topic, retain in (("ä/b", False), ("a/b/c", True)):
+        scribe.publish(topic, payload, 0, retain)
+        assert plain_packet(topic, payload, retain=retain, is_v5=is_v5) == scribe.written
