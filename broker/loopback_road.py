@@ -175,8 +175,9 @@ class LoopbackRoad:
             return
         self._standing.become(RoadState.CONNECTING)
         if self._birth is not None:
+            mark = self._outbox.mark()  # what is said while the birth is made follows it
             self._presence = OwnPresence(*self._birth(next(self._numbers)))
-            self._outbox.discard(self._presence.will.topic)
+            self._outbox.discard(self._presence.will.topic, until=mark)
         self._broker.admit(self)
         self._connected = True
         self._counters.connects += 1

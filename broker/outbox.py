@@ -28,6 +28,7 @@ class OutboxLimits:
 class _Waiting:
     message: Message
     expires_ns: int | None
+    number: int  # of the publications that were queued here; 0 for what came back
 
 
 class Outbox:
@@ -39,6 +40,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
+        self._accepted = 0
         self._blocked = True  # nothing is connected yet
 
     def __len__(self) -> int:
@@ -56,7 +58,7 @@ class Outbox:
     def put(self, message: Message, *, now_ns: int, budget_ns: int | None = None) -> bool:
         """Queue one publication; False when it was dropped at once."""
         budget_ns = self._limits.default_budget_ns if budget_ns is None else budget_ns
-        waiting = _Waiting(message=message, expires_ns=None if budget_ns is None else now_ns + budget_ns)
+        expires_ns = None if budget_ns is None else now_ns + budget_ns
         with self._lock:
             self._drop_stale_head(now_ns)  # so that an outage does not hold memory
             if self._limits.traffic is Traffic.DATA:
@@ -64,7 +66,8 @@ class Outbox:
             if self._full(message):
                 self._counters.dropped_full += 1
                 return False
-            self._waiting.append(waiting)
+            self._accepted += 1
+            self._waiting.append(_Waiting(message=message, expires_ns=expires_ns, number=self._accepted))
             self._bytes += len(message.payload)
         return True
 
@@ -81,7 +84,7 @@ class Outbox:
         """
         with self._lock:
             for message in reversed(messages):
-                self._waiting.appendleft(_Waiting(message=message, expires_ns=None))
+                self._waiting.appendleft(_Waiting(message=message, expires_ns=None, number=0))
                 self._bytes += len(message.payload)
 
     def count_oversize(self) -> None:
@@ -94,13 +97,18 @@ class Outbox:
         with self._lock:
             self._counters.dropped_closed += 1
 
-    def discard(self, topic: str) -> None:
-        """Drop everything that waits for `topic`: something newer was said already."""
+    def mark(self) -> int:
+        """The present end of the queue: what is put from now on comes after it."""
         with self._lock:
-            self._discard(topic)
+            return self._accepted
 
-    def _discard(self, topic: str) -> None:
-        for waiting in [w for w in self._waiting if w.message.topic == topic]:
+    def discard(self, topic: str, *, until: int) -> None:
+        """Drop what waits for `topic` and was put before the mark `until`: something newer was said."""
+        with self._lock:
+            self._discard(topic, until=until)
+
+    def _discard(self, topic: str, *, until: int) -> None:
+        for waiting in [w for w in self._waiting if w.message.topic == topic and w.number <= until]:
             self._waiting.remove(waiting)
             self._bytes -= len(waiting.message.payload)
             self._counters.dropped_superseded += 1
@@ -126,7 +134,7 @@ class Outbox:
 
     def _make_room(self, message: Message) -> None:
         if self._blocked:
-            self._discard(message.topic)
+            self._discard(message.topic, until=self._accepted)
         while self._waiting and self._full(message):
             self._pop()
             self._counters.dropped_full += 1

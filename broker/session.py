@@ -12,6 +12,7 @@ import random
 import secrets
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from broker.connection import ConnectionEvents
@@ -30,6 +31,7 @@ from broker.road import (
     RoadState,
     StateHandler,
     Traffic,
+    Will,
 )
 from broker.router import Router, check_filter, check_topic
 from broker.session_config import S, SessionConfig
@@ -68,7 +70,7 @@ class Session:
             standing=self._standing,
             counters=self._counters,
             numbers=SessionCounter(session_counter, wall_s=int(time.time())),
-            birth=birth,
+            birth=None if birth is None else partial(self._be_born, birth),
             rng=rng or random.Random(secrets.randbits(64)),  # noqa: S311  jitter is no secret
             events=ConnectionEvents(
                 opened=self._greet,
@@ -157,14 +159,22 @@ class Session:
 
     # Everything below runs on the reactor's thread.
 
+    def _be_born(self, birth: Birth, session: int) -> tuple[Will, list[Message]]:
+        """Make the birth; it replaces what waited before, and what comes from now on follows it.
+
+        Not when the connection opens: a goodbye that is said in between would be dropped for the birth.
+        """
+        mark = self._outbox.mark()
+        will, births = birth(session)
+        self._outbox.discard(will.topic, until=mark)
+        return will, births
+
     def _greet(self) -> None:
         """Say who we are and ask for everything again."""
         connection, presence = self._lifeline.connection, self._lifeline.presence
         assert connection is not None
         filters = [(self.config.echo_topic, 0), *self._router.filters()]
         if presence is not None:
-            # What still waits was said by an older session: it must not follow this birth.
-            self._outbox.discard(presence.will.topic)
             # The birth first: then the retained word that the subscription brings is our own.
             for birth in presence.births:
                 connection.queue(birth)

@@ -76,7 +76,6 @@ class Service:
         """Refuse new work, finish what runs, say goodbye; False where a run outlasted ``timeout_s``."""
         self._say_goodbye()  # first, so that headsets choose another worker meanwhile
         finished = self._executor.drain(timeout_s=timeout_s)
-        self._say_goodbye()  # a connection whose birth was made before the first one swallows that one
         self._control.close()  # takes its time to flush, in which the last replies leave
         self._data.close()
         return finished

@@ -6,7 +6,7 @@ import pytest
 from roads_under_test import Inbox, States, births_of, ready, wait_for
 
 from broker.errors import RoadMisuse
-from broker.road import Road, RoadState, Traffic
+from broker.road import Message, Road, RoadState, Traffic, Will
 
 
 def test_a_publication_reaches_those_who_asked_for_it_and_nobody_else(harness):
@@ -89,6 +89,43 @@ def test_who_leaves_cleanly_leaves_no_will(harness):
     assert inbox.wait(3)[1:] == [b"gone for good", b"marker"]
     assert not node.publish("p", b"too late")
     assert node.counters.dropped_closed == 1
+
+
+@pytest.mark.parametrize("moment", ["the birth is made", "the broker has not answered"])
+def test_a_goodbye_is_the_last_word_though_it_is_said_while_the_road_connects(harness, reactor, moment):
+    """What waited before the birth is replaced by it; what is said from then on follows it."""
+    watcher, inbox, states = harness.road("watcher"), Inbox(), []
+    watcher.subscribe("p", inbox)
+    ready(watcher)
+
+    def goodbye() -> None:
+        states.append(node.state)
+        assert node.publish("p", b"gone for good", qos=1, retain=True)
+
+    def birth(session: int) -> tuple[Will, list[Message]]:
+        made = births_of("p")(session)
+        if node.counters.connects and not states:
+            goodbye() if moment == "the birth is made" else reactor.call_soon(goodbye)
+        return made
+
+    made = threading.Event()
+    reactor.call_soon(made.wait)  # no birth before its road has a name
+    node = harness.road("node", birth=birth)
+    made.set()
+    ready(node)
+    harness.crash()
+    assert node.publish("p", b"busy", qos=1, retain=True)  # of the old connection
+    harness.revive()
+    ready(watcher, node)
+    wait_for(lambda: node.counters.acked >= 1)
+    late = harness.road("late")
+    kept = Inbox()
+    late.subscribe("p", kept)
+    assert kept.wait(1) == [b"gone for good"]
+    assert b"busy" not in inbox.payloads
+    assert len(states) == 1
+    if harness.name != "loopback" or moment == "the birth is made":
+        assert states == [RoadState.CONNECTING]
 
 
 def test_a_foreign_word_about_our_presence_is_corrected(harness):

@@ -81,10 +81,14 @@ def test_what_was_not_confirmed_goes_first_even_into_a_full_queue():
     assert outbox.queued_bytes == 0
 
 
-def test_one_topic_can_be_discarded():
+def test_one_topic_can_be_discarded_up_to_a_mark():
     outbox, counters = make(Traffic.CONTROL)
     outbox.put(message(b"1", topic="presence"), now_ns=0)
+    outbox.put_back([message(b"0", topic="presence")])
+    mark = outbox.mark()
     outbox.put(message(b"2"), now_ns=0)
-    outbox.discard("presence")
-    assert drain(outbox) == [b"2"]
-    assert counters.dropped_superseded == 1
+    outbox.discard("presence", until=mark)
+    outbox.put(message(b"3", topic="presence"), now_ns=0)
+    outbox.discard("presence", until=mark)
+    assert drain(outbox) == [b"2", b"3"]
+    assert counters.dropped_superseded == 2
