@@ -1,7 +1,7 @@
 """Core: read a .tflite file as one plain graph of operators and tensors.
 
-Refuses, with the reason: several subgraphs, control flow, custom operators, state kept between runs, and
-files whose parts point outside of it. What must stay here: the only reader of the TensorFlow Lite schema;
+Refuses, with the reason: several subgraphs, control flow, custom operators (other than a detector's
+post-processing), state kept between runs, and files whose parts point outside of it. What must stay here: the only reader of the TensorFlow Lite schema;
 ``graph_write`` is its only writer. A ``Graph`` never changes: edits make a new one.
 """
 
@@ -17,6 +17,7 @@ from inference.errors import GraphError
 
 Document = Any  # the schema's own ModelT: every field of the file, mutable
 NO_TENSOR = -1
+POST_PROCESS = "TFLite_Detection_PostProcess"
 
 _OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 _DTYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
@@ -30,8 +31,8 @@ _REFUSED_OPERATORS = {
         "state between runs",
     ),
 }
-# What the schema's generated reader raises when offsets of a damaged file lead nowhere.
-_DAMAGE = (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+# What the schema's generated reader, and numpy behind it, raise when numbers of a damaged file lead nowhere.
+DAMAGE = (struct.error, LookupError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +40,14 @@ class Tensor:
     """A tensor of the graph; ``payload_bytes`` is what it occupies, ``data_bytes`` what the file stores.
 
     ``constant`` tensors have their values in the file. ``scales`` is empty for tensors that are not quantised,
-    holds one value per tensor or one per channel.
+    holds one value per tensor or one per channel. ``declared_shape`` has -1 where the exporter left a size free.
     """
 
     index: int
     name: str
     shape: tuple[int, ...]
     dtype: str
+    declared_shape: tuple[int, ...]
     constant: bool
     data_bytes: int
     scales: tuple[float, ...]
@@ -125,8 +127,8 @@ def parse_graph(content: bytes, /) -> Graph:
             outputs=_indices(subgraph.outputs),
             signature=_signature(document),
         )
-    except _DAMAGE as error:
-        raise GraphError(_damaged(error)) from error
+    except DAMAGE as error:
+        raise GraphError(damaged(error)) from error
     _check_indices(graph)
     return graph
 
@@ -144,8 +146,8 @@ def unpack(content: bytes, /) -> Document:
         document = schema.ModelT.InitFromPackedBuf(content)
         for buffer in document.buffers or []:
             _bring_in(buffer, content)
-    except _DAMAGE as error:
-        raise GraphError(_damaged(error)) from error
+    except DAMAGE as error:
+        raise GraphError(damaged(error)) from error
     return document
 
 
@@ -153,6 +155,8 @@ def operator_name(document: Document, operator: Any) -> str:
     """Name of an operator as the schema spells it, for example ``CONV_2D``."""
     code = document.operatorCodes[operator.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    if code.customCode == POST_PROCESS.encode():
+        return POST_PROCESS
     return str(_OPERATORS.get(number, f"UNKNOWN_{number}"))
 
 
@@ -181,12 +185,15 @@ def _refuse_unsupported(document: Document) -> None:
         raise GraphError(msg)
     try:
         names = sorted({operator_name(document, operator) for operator in subgraph.operators})
-    except _DAMAGE as error:
-        raise GraphError(_damaged(error)) from error
+    except DAMAGE as error:
+        raise GraphError(damaged(error)) from error
     for name in names:
         if reason := _REFUSED_OPERATORS.get(name):
             msg = f"the model uses {reason} ({name}), which is not supported: export it without"
             raise GraphError(msg)
+    if document.externalBufferGroups:
+        msg = "the model's weights lie in other files, which is not supported: export it as one file"
+        raise GraphError(msg)
     if any(tensor.isVariable for tensor in subgraph.tensors):
         msg = "the model keeps state between runs (variable tensors), which is not supported: export it stateless"
         raise GraphError(msg)
@@ -202,6 +209,7 @@ def _tensor(document: Document, index: int) -> Tensor:
         index=index,
         name=(raw.name or b"").decode(errors="replace"),
         shape=_indices(raw.shape),
+        declared_shape=_indices(raw.shape if raw.shapeSignature is None else raw.shapeSignature),
         dtype=_DTYPES[raw.type],
         constant=data is not None and len(data) > 0,
         data_bytes=0 if data is None else len(data),
@@ -230,5 +238,6 @@ def _check_indices(graph: Graph) -> None:
         raise GraphError(msg)
 
 
-def _damaged(error: BaseException) -> str:
+def damaged(error: BaseException, /) -> str:
+    """Text of the refusal of a damaged file."""
     return f"the model file is damaged ({type(error).__name__}: {error}): fetch it again"
