@@ -13,7 +13,9 @@ import numpy as np
 from inference.errors import ModelLoadError, ModelRunError
 from inference.runtimes.base import Array, TensorSpec
 from inference.runtimes.checks import check_arrays
+from inference.runtimes.options import RuntimeOptions, check_choice
 
+XNNPACK = "xnnpack"
 _CLOSED = "this model was closed: load it again before running it"
 
 
@@ -59,6 +61,18 @@ class InterpreterModel:
     def close(self) -> None:
         """Release the engine's memory. Idempotent."""
         self._interpreter = None
+
+
+def plain_kernels(options: RuntimeOptions | None, /, *, engine: str) -> bool:
+    """Whether the options ask for the built-in kernels alone, without XNNPACK.
+
+    Raises:
+        RuntimeMissingError: a delegate that this engine does not have; lists those it has.
+    """
+    if options is None or options.delegates is None:
+        return False
+    check_choice("delegate", options.delegates, offered=(XNNPACK,), engine=engine)
+    return XNNPACK not in options.delegates
 
 
 def open_interpreter(path: Path, /, *, create: Callable[[bytes], Any]) -> InterpreterModel:

@@ -6,10 +6,10 @@ Import it through ``registry.open_runtime``, which turns a missing engine into a
 from importlib.metadata import version
 from pathlib import Path
 
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from inference.runtimes.base import Model
-from inference.runtimes.interpreter import open_interpreter
+from inference.runtimes.interpreter import open_interpreter, plain_kernels
 from inference.runtimes.options import RuntimeOptions
 
 
@@ -19,7 +19,11 @@ class LitertRuntime:
     name = "litert"
 
     def __init__(self, options: RuntimeOptions | None = None) -> None:
-        del options  # nothing to choose: the number of threads comes with each load
+        self._resolver = (
+            OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            if plain_kernels(options, engine=self.name)
+            else OpResolverType.AUTO
+        )
         self.version = version("ai-edge-litert")
 
     def load(self, path: Path, *, threads: int = 1) -> Model:
@@ -29,7 +33,12 @@ class LitertRuntime:
             ModelLoadError: the file is not a model that LiteRT can open.
         """
         return open_interpreter(
-            path, create=lambda content: Interpreter(model_content=content, num_threads=threads)
+            path,
+            create=lambda content: Interpreter(
+                model_content=content,
+                num_threads=threads,
+                experimental_op_resolver_type=self._resolver,
+            ),
         )
 
 

@@ -11,13 +11,19 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from inference.errors import ModelLoadError, ModelRunError, RuntimeMissingError
+from inference.errors import ModelLoadError, ModelRunError
 from inference.runtimes.base import Array, Model, TensorSpec
 from inference.runtimes.checks import ANY_SIZE, check_arrays
-from inference.runtimes.options import RuntimeOptions
+from inference.runtimes.options import RuntimeOptions, check_choice
 
 CPU_PROVIDER = "CPUExecutionProvider"
 _ERRORS_ONLY = 3
+_LEVELS = {
+    "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -79,15 +85,12 @@ class OnnxRuntime:
 
     def __init__(self, options: RuntimeOptions | None = None) -> None:
         self.version = str(onnxruntime.__version__)
+        self.optimisation = options.optimisation if options else "all"
+        check_choice("optimisation", (self.optimisation,), offered=_LEVELS, engine="onnxruntime")
         self.providers = (options.providers if options else ()) or (CPU_PROVIDER,)
-        available = onnxruntime.get_available_providers()
-        missing = [provider for provider in self.providers if provider not in available]
-        if missing:
-            msg = (
-                f"onnxruntime here has no {', '.join(missing)}; it offers {', '.join(available)}: "
-                "choose one of these or install a build of onnxruntime that has it"
-            )
-            raise RuntimeMissingError(msg)
+        check_choice(
+            "provider", self.providers, offered=onnxruntime.get_available_providers(), engine="onnxruntime"
+        )
 
     def load(self, path: Path, *, threads: int = 1) -> Model:
         """Open a model file.
@@ -98,6 +101,7 @@ class OnnxRuntime:
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
         settings.inter_op_num_threads = 1
+        settings.graph_optimization_level = _LEVELS[self.optimisation]
         settings.log_severity_level = _ERRORS_ONLY
         try:
             content = path.read_bytes()

@@ -11,7 +11,7 @@ import numpy as np
 
 from inference.errors import RuntimeMissingError
 from inference.runtimes.base import Model
-from inference.runtimes.interpreter import open_interpreter
+from inference.runtimes.interpreter import open_interpreter, plain_kernels
 from inference.runtimes.options import RuntimeOptions
 
 if int(np.__version__.split(".", maxsplit=1)[0]) >= 2:
@@ -21,7 +21,7 @@ if int(np.__version__.split(".", maxsplit=1)[0]) >= 2:
     )
     raise RuntimeMissingError(_reason)
 
-from tflite_runtime.interpreter import Interpreter
+from tflite_runtime.interpreter import Interpreter, OpResolverType
 
 
 class TfliteRuntime:
@@ -30,7 +30,11 @@ class TfliteRuntime:
     name = "tflite"
 
     def __init__(self, options: RuntimeOptions | None = None) -> None:
-        del options  # nothing to choose: the number of threads comes with each load
+        self._resolver = (
+            OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            if plain_kernels(options, engine=self.name)
+            else OpResolverType.AUTO
+        )
         self.version = version("tflite-runtime")
 
     def load(self, path: Path, *, threads: int = 1) -> Model:
@@ -40,7 +44,12 @@ class TfliteRuntime:
             ModelLoadError: the file is not a model that tflite-runtime can open.
         """
         return open_interpreter(
-            path, create=lambda content: Interpreter(model_content=content, num_threads=threads)
+            path,
+            create=lambda content: Interpreter(
+                model_content=content,
+                num_threads=threads,
+                experimental_op_resolver_type=self._resolver,
+            ),
         )
 
 
