@@ -49,6 +49,44 @@ def test_an_inbox_is_full_by_bytes_too_and_takes_again_what_fits():
     inbox.close()
 
 
+def held(depth: int) -> tuple[Inbox, threading.Event, list[object]]:
+    """An inbox that does nothing until its gate opens, and what was done since."""
+    gate, done = threading.Event(), []
+    inbox = Inbox(tick=lambda: None, metrics=Registry(), depth=depth)
+    inbox.start()
+    inbox.put(gate.wait)
+    eventually(lambda: len(inbox) == 0)
+    return inbox, gate, done
+
+
+def test_the_latest_of_a_name_is_done_in_its_turn_though_the_inbox_is_full():
+    inbox, gate, done = held(depth=2)
+    assert inbox.put(lambda: done.append(1))
+    inbox.put_latest("ready", lambda: done.append("old"))
+    assert inbox.put(lambda: done.append(2))
+    assert not inbox.put(lambda: done.append(3))
+    inbox.put_latest("lost", lambda: done.append("lost"))
+    inbox.put_latest("ready", lambda: done.append("ready"))
+    gate.set()
+    eventually(lambda: len(done) == 4)
+    inbox.close()
+    assert done == [1, 2, "lost", "ready"]
+
+
+def test_the_latest_of_a_name_waits_for_what_came_before_it_and_for_nothing_else():
+    inbox, gate, done = held(depth=8)
+    inbox.put_latest("first", lambda: done.append("first"))
+    inbox.put(lambda: done.append(1))
+    inbox.put_latest("second", lambda: done.append("second"))
+    inbox.put(lambda: done.append(2))
+    gate.set()
+    eventually(lambda: len(done) == 4)
+    inbox.put_latest("idle", lambda: done.append("idle"))
+    eventually(lambda: len(done) == 5)
+    inbox.close()
+    assert done == ["first", 1, "second", 2, "idle"]
+
+
 def test_a_tick_that_fails_comes_again():
     metrics, ticks = Registry(), []
 
