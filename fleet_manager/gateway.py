@@ -169,9 +169,9 @@ class Gateway:
     def _state_changed(self, state: RoadState) -> None:
         ready = state in {RoadState.READY, RoadState.SUSPECT}
         if ready and not self._was_ready:
-            self.inbox.put(self._connected)
+            self.inbox.put_latest("ready", self._connected)
         elif self._was_ready and not ready:
-            self.inbox.put(self._disconnected)
+            self.inbox.put_latest("lost", self._disconnected)
         self._was_ready = ready
 
     # the inbox's thread
@@ -243,6 +243,7 @@ class Gateway:
     def _take_telemetry(self, device: str, payload: bytes) -> None:
         message = decode(payload, stream="telemetry")
         assert isinstance(message, Telemetry)  # decode refuses what another stream carries
+        self._hearing.seen(device, boot_id=message.header.boot_id.hex())
         self.telemetry.put(device, message, now_ms=self._service.clock_ms())
 
     def _take_worker(self, worker: str, payload: bytes) -> None:

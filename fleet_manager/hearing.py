@@ -5,9 +5,11 @@ topic's sender checked; nothing here knows MQTT.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from fleet_manager import rollout, twin
-from fleet_manager.domain import Admission, Device
+from fleet_manager.domain import Admission, Connectivity, Device
+from fleet_manager.refusals import Refusal, RefusalBook
 from fleet_manager.registration import Challenge, ChallengeBook
 from fleet_manager.service import FleetService
 from fleet_manager.store import Rows
@@ -25,6 +27,7 @@ class Hearing:
         self._service = service
         self._admission = Admission.ADMITTED if admit_at_once else Admission.PENDING
         self._challenges = ChallengeBook()
+        self._refusals = RefusalBook()
         self._commands = 0
         self._metrics = metrics
 
@@ -40,6 +43,7 @@ class Hearing:
 
     def reported(self, reported: Reported) -> None:
         """A device's report; a terminal one of a deployment is acknowledged once it is stored."""
+        self.seen(reported.device, boot_id=reported.boot_id)
         with self._service.speaking() as said, self._service.transaction() as rows:
             device = rows.devices.get(reported.device)
             if device is None:
@@ -53,6 +57,7 @@ class Hearing:
 
     def event(self, event: Event) -> None:
         """Something a device wants known; what another process says under its id is not its story."""
+        self.seen(event.device, boot_id=event.boot_id)
         with self._service.transaction() as rows:
             device = rows.devices.get(event.device)
             if device is None:
@@ -63,13 +68,18 @@ class Hearing:
                 return
             self._service.note(rows, kind=event.kind, device=event.device, detail=event.detail)
 
+    def seen(self, device: str, *, boot_id: str) -> None:
+        """A sign of life of a process, whatever it said: one that was refused did not hear it."""
+        self._refusals.seen(device, boot_id=boot_id, now_ms=self._service.clock_ms())
+
     def tick(self) -> None:
-        """Time passed: deadlines of deployments and of challenges."""
+        """Time passed: deadlines of deployments and of challenges, refusals that are to be said again."""
         now_ms = self._service.clock_ms()
         with self._service.speaking() as said, self._service.transaction() as rows:
             for challenge in self._challenges.due(now_ms=now_ms):
                 self._take_over(rows, challenge, said)
             said.append(self._ask_unasked)
+            self._say_refusals(rows, said, now_ms=now_ms)
             deadline_ms = self._service.next_deadline_ms(rows)
             if deadline_ms is not None and deadline_ms <= now_ms:
                 tick = rollout.Tick(now_ms=now_ms, offline=rows.devices.offline_ids())
@@ -95,9 +105,11 @@ class Hearing:
         if after.connectivity is not known:
             self._service.note(rows, kind=after.connectivity.value, device=device.id)
         if presence.online:
+            self._refusals.forget(device.id, boot_id=presence.boot_id)
             for challenge in self._challenges.answered(device.id, boot_id=presence.boot_id):
-                self._refuse(rows, challenge, said)
+                self._refuse(rows, challenge)
         else:
+            self._refusals.release(device.id)
             for challenge in self._challenges.of(device.id)[:1]:  # a later one claims again on its next birth
                 self._take_over(rows, challenge, said)
 
@@ -105,10 +117,13 @@ class Hearing:
         self._ignore("stale_presence")
         if not presence.online:
             self._challenges.withdraw(device.id, boot_id=presence.boot_id)
+            self._refusals.forget(device.id, boot_id=presence.boot_id)
 
     def _challenge(self, rows: Rows, device: Device, presence: DevicePresence, said: list[Say]) -> None:
+        self.seen(device.id, boot_id=presence.boot_id)
         if self._challenges.open(presence, incumbent_boot_id=device.presence.boot_id):
-            self._service.note(rows, kind="claimed-twice", device=device.id, detail=presence.boot_id)
+            if not self._refusals.knows(device.id, boot_id=presence.boot_id):  # the journal says it once
+                self._service.note(rows, kind="claimed-twice", device=device.id, detail=presence.boot_id)
             said.append(self._ask_unasked)
 
     def _ask_unasked(self) -> None:
@@ -119,13 +134,28 @@ class Hearing:
                 return  # the road is full or closed: the others would fare no better
             self._challenges.asked(challenge, now_ms=self._service.clock_ms())
 
-    def _refuse(self, rows: Rows, challenge: Challenge, said: list[Say]) -> None:
+    def _refuse(self, rows: Rows, challenge: Challenge) -> None:
         device, boot_id = challenge.newcomer.device, challenge.newcomer.boot_id
-        self._service.note(rows, kind="refused-duplicate", device=device, detail=boot_id)
+        if not self._refusals.knows(device, boot_id=boot_id):
+            self._service.note(rows, kind="refused-duplicate", device=device, detail=boot_id)
+        self._refusals.refuse(device, boot_id=boot_id)  # said at the next tick
+
+    def _say_refusals(self, rows: Rows, said: list[Say], *, now_ms: int) -> None:
+        for refusal in self._refusals.due(now_ms=now_ms):
+            device = rows.devices.get(refusal.device)
+            if device is None or device.connectivity is not Connectivity.ONLINE:
+                # Nobody is known to hold the id now: this process may claim it, as any other.
+                self._refusals.forget(refusal.device, boot_id=refusal.boot_id)
+            else:
+                said.append(partial(self._say_refusal, refusal, now_ms=now_ms))
+
+    def _say_refusal(self, refusal: Refusal, *, now_ms: int) -> None:
+        device = refusal.device
         refuse = self._command(
-            device, "refuse", boot_id=boot_id, detail=f"another headset is online as {device}"
+            device, "refuse", boot_id=refusal.boot_id, detail=f"another headset is online as {device}"
         )
-        said.append(refuse)  # one that is lost: the newcomer claims again at its next birth
+        if refuse():  # what the road does not take is said at the next tick
+            self._refusals.said(refusal, now_ms=now_ms)
 
     def _take_over(self, rows: Rows, challenge: Challenge, said: list[Say]) -> None:
         now_ms = self._service.clock_ms()
@@ -133,6 +163,7 @@ class Hearing:
         if device is None:
             return
         rows.devices.put(twin.with_presence(device, challenge.newcomer, now_ms=now_ms))
+        self._refusals.forget(device.id, boot_id=challenge.newcomer.boot_id)
         self._service.note(rows, kind="took-over", device=device.id, detail=challenge.newcomer.boot_id)
         if challenge.reported is not None:
             self._take_report(rows, rows.devices.known(device.id), challenge.reported, said)

@@ -5,6 +5,8 @@ import threading
 import pytest
 from fleet_scene import SITE, Office, ScriptedDevice, eventually, presence
 
+from broker.road import RoadState
+from fleet_manager.refusals import MAX_PAUSE_MS
 from schemas.codec import Encoder
 from schemas.documents import (
     ChunkRequest,
@@ -160,6 +162,57 @@ def test_a_second_headset_with_an_online_id_is_refused(office, loopback):
     assert "refused-duplicate" in [entry.kind for entry in office.service.journal("hs-1")]
 
 
+def telemetry_of(boot: str) -> bytes:
+    header = Header(
+        boot_id=bytes.fromhex(boot), task=Task.PING, frame_id=1, capture_ns=0, send_ns=1, budget_us=1
+    )
+    message = Telemetry(header=header, wall_ms=1, window_ms=1000, mode=Mode.OFFLOAD, fps=30.0)
+    return bytes(Encoder().encode(message))
+
+
+def test_a_refusal_that_was_lost_is_said_again_while_the_refused_headset_is_heard(office, loopback):
+    first = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    deaf, boot = loopback.road("deaf"), "b" * 32
+
+    def refusals() -> int:
+        assert all(c.boot_id == boot for c in first.commands if c.kind == "refuse")
+        return sum(c.kind == "refuse" for c in first.commands)
+
+    born = canonical_bytes(presence("hs-1", boot=boot))
+    deaf.publish(topic("device-presence", site=SITE, device="hs-1"), born, qos=1)
+    eventually(lambda: refusals() == 1)
+    for said in (2, 3):
+        office.clock.skip(MAX_PAUSE_MS)
+        deaf.publish(topic("telemetry", site=SITE, device="hs-1"), telemetry_of(boot))
+        eventually(lambda said=said: refusals() == said)
+    office.clock.skip(MAX_PAUSE_MS)
+    deaf.publish(topic("telemetry", site=SITE, device="hs-1"), telemetry_of(first.boot))
+    event = Event(device="hs-1", boot_id=boot, seq=1, kind="overheated", sent_ms=1)
+    deaf.publish(topic("device-event", site=SITE, device="hs-1"), canonical_bytes(event), qos=1)
+    eventually(lambda: refusals() == 4)
+    assert office.service.device("hs-1").presence.boot_id == first.boot
+    kinds = [entry.kind for entry in office.service.journal("hs-1")]
+    assert (kinds.count("claimed-twice"), kinds.count("refused-duplicate")) == (1, 1)
+
+
+def test_a_refusal_that_the_road_did_not_take_is_said_when_it_does(office, loopback, monkeypatch):
+    first = ScriptedDevice(loopback, "hs-1")
+    office.seen("hs-1")
+    say, full = office.road.publish, threading.Event()
+    full.set()
+
+    def publish(name, payload, **how):
+        return not (full.is_set() and b'"refuse"' in payload) and say(name, payload, **how)
+
+    monkeypatch.setattr(office.road, "publish", publish)
+    second = ScriptedDevice(loopback, "hs-1", boot="b" * 32)
+    eventually(lambda: office.metrics.counter("fleet_commands_refused_by_road", kind="refuse") >= 2)
+    full.clear()
+    eventually(lambda: any(c.kind == "refuse" for c in second.commands))
+    assert office.service.device("hs-1").presence.boot_id == first.boot
+
+
 def test_what_a_challenger_or_a_refused_headset_tells_is_not_the_first_ones_story(office, loopback):
     first = ScriptedDevice(loopback, "hs-1")
     office.seen("hs-1")
@@ -290,11 +343,7 @@ def test_what_is_larger_than_its_stream_allows_never_enters_the_inbox(office, lo
 def test_telemetry_and_workers_are_seen(office, loopback):
     device = ScriptedDevice(loopback, "hs-1")
     office.seen("hs-1")
-    header = Header(
-        boot_id=bytes.fromhex(device.boot), task=Task.PING, frame_id=1, capture_ns=0, send_ns=1, budget_us=1
-    )
-    message = Telemetry(header=header, wall_ms=1, window_ms=1000, mode=Mode.OFFLOAD, fps=30.0)
-    device.road.publish(topic("telemetry", site=SITE, device="hs-1"), Encoder().encode(message))
+    device.road.publish(topic("telemetry", site=SITE, device="hs-1"), telemetry_of(device.boot))
     eventually(lambda: office.gateway.telemetry.get("hs-1"))
     assert office.gateway.telemetry.get("hs-1").telemetry.fps == 30.0
     born = WorkerPresence(worker="w-1", online=True, session=1, boot_id="d" * 32, software="0.1.0", sent_ms=1)
@@ -312,6 +361,34 @@ def test_after_a_broker_outage_desired_documents_are_published_again_and_everybo
     eventually(lambda: device.desired)
     assert device.desired[-1].deployment == begun.id
     office.seen("hs-1")
+
+
+def test_a_change_of_the_road_is_not_lost_to_a_full_inbox(office, loopback):
+    device = ScriptedDevice(loopback, "hs-1", fetches=False)
+    office.seen("hs-1")
+    gate, inbox, asked = threading.Event(), office.gateway.inbox, []
+
+    def fill() -> None:
+        gate.clear()
+        assert inbox.put(gate.wait)
+        eventually(lambda: len(inbox) == 0)
+        while inbox.put(lambda: None):
+            pass
+
+    fill()
+    loopback.stop()
+    eventually(lambda: office.road.state is RoadState.DEAD)
+    gate.set()
+    office.seen("hs-1", "unknown")
+    begun = office.service.deploy(spec(device="hs-1", split_config={"policy": "local"}))
+    fill()
+    loopback.road("watcher").subscribe(topic("resync", site=SITE), asked.append, qos=1)
+    loopback.start()
+    eventually(lambda: office.road.state is RoadState.READY)
+    assert office.service.device("hs-1").connectivity.value == "unknown"
+    gate.set()
+    eventually(lambda: device.desired and asked)
+    assert device.desired[-1].deployment == begun.id
 
 
 def test_what_is_said_again_after_a_reconnect_never_follows_what_replaced_it(office, loopback, monkeypatch):
