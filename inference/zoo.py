@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from inference.errors import InferenceError
 
@@ -49,7 +49,7 @@ class KnownModel:
     @property
     def file_name(self) -> str:
         """Name of the file in the folder of imported models."""
-        return f"{self.name}.tflite"
+        return f"{self.name}{PurePosixPath(self.member).suffix}"
 
 
 def _mediapipe_hand(name: str, *, role: str, variant: str, sha256: str, size_bytes: int) -> KnownModel:
@@ -63,6 +63,20 @@ def _mediapipe_hand(name: str, *, role: str, variant: str, sha256: str, size_byt
         task="hands",
         role=role,
         variant=variant,
+        licence="Apache-2.0",
+    )
+
+
+def _ppocr(role: str, *, member: str, sha256: str, size_bytes: int) -> KnownModel:
+    return KnownModel(
+        name=f"ppocr_v4_{role}",
+        wheel="rapidocr-onnxruntime==1.4.4",
+        member=f"rapidocr_onnxruntime/models/{member}",
+        sha256=sha256,
+        size_bytes=size_bytes,
+        task="text",
+        role=role,
+        variant="mobile",
         licence="Apache-2.0",
     )
 
@@ -96,9 +110,23 @@ _ROWS = (
         sha256="048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6",
         size_bytes=2_071_597,
     ),
+    _ppocr(
+        "det",
+        member="ch_PP-OCRv4_det_infer.onnx",
+        sha256="d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
+        size_bytes=4_745_517,
+    ),
+    _ppocr(
+        "rec",
+        member="ch_PP-OCRv4_rec_infer.onnx",
+        sha256="48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
+        size_bytes=10_857_958,
+    ),
 )
 MODELS: dict[str, KnownModel] = {row.name: row for row in _ROWS}
-SETS: dict[str, tuple[str, ...]] = {"hands": tuple(row.name for row in _ROWS if row.task == "hands")}
+SETS: dict[str, tuple[str, ...]] = {
+    task: tuple(row.name for row in _ROWS if row.task == task) for task in ("hands", "text")
+}
 
 
 def known(name_or_set: str) -> tuple[KnownModel, ...]:

@@ -115,3 +115,9 @@ def test_no_network_names_the_fix(no_network, tmp_path):
 def test_the_imported_models_are_the_known_ones(models_dir):
     for row in zoo.known("hands"):
         assert zoo.is_intact(models_dir / row.file_name, row)
+
+
+def test_the_text_set_finds_and_reads_text_with_onnx_files():
+    rows = zoo.known("text")
+    assert {row.role for row in rows} == {"det", "rec"}
+    assert {Path(row.file_name).suffix for row in rows} == {".onnx"}
