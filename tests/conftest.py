@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share: real servers, real models, real data, free ports.
+"""Fixtures that every room's tests share: real servers, real models, real photos, free ports.
 
 What a machine does not have skips a test with the reason; under CI a missing server or model is a failure,
 because a suite that quietly skips its servers proves nothing.
@@ -15,7 +15,7 @@ import pytest
 
 from broker.errors import MosquittoMissing
 from broker.mosquitto import find_mosquitto
-from headway.photos import present
+from headway.photos import PHOTOS, present
 from headway.setup import cache_dir
 from inference.zoo import ZooError, fetch
 
@@ -44,9 +44,19 @@ def require_server(name: str) -> Path:
     return Path(found)
 
 
+def reference_data_or_skip_module(left_out: str) -> None:
+    """Skip the calling test module as a whole, once, where ``../shared/data`` is absent; say what is left out.
+
+    Only for what nothing else can stand in for: figures against another implementation, real models of others.
+    """
+    __tracebackhide__ = True  # the report names the module that skips
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no ../shared/data beside the repository, left out: {left_out}", allow_module_level=True)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real photos, videos and oracles beside the repository; skips where it is absent."""
+    """Folder of reference data beside the repository; modules on it call ``reference_data_or_skip_module``."""
     if not SHARED_DATA.is_dir():
         pytest.skip("no ../shared/data beside the repository: tests on its photos and oracles are left out")
     return SHARED_DATA
@@ -75,6 +85,15 @@ def photos(cache: Path) -> list[Path]:
     there = present(cache)
     if not there:
         missing("no photos in the cache: `make test` gets them")
+    return there
+
+
+@pytest.fixture(scope="session")
+def hand_photos(cache: Path) -> dict[str, Path]:
+    """The free photos by name, one hand in each; the stand-in that a machine without apt gets shows none."""
+    there = {path.name: path for path in present(cache)}
+    if not {photo.name for photo in PHOTOS} <= set(there):
+        missing("no photos with hands in the cache: `make test` gets them on a machine with apt")
     return there
 
 

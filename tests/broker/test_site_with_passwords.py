@@ -47,9 +47,9 @@ def broker(mosquitto_binary, tmp_path_factory):
 
 
 @pytest.fixture
-def ring(shared_data, tmp_path):
+def ring(hand_photos, tmp_path):
     (tmp_path / "photos").mkdir()
-    photo = cv2.imread(str(shared_data / "hands" / "handSrc.jpg"))
+    photo = cv2.imread(str(hand_photos["handSrc.jpg"]))
     cv2.imwrite(str(tmp_path / "photos" / "hand.png"), photo)
     make_walk(tmp_path / "photos", out=tmp_path / "w.ring", fps=10, seconds=2, seed=4)
     return tmp_path / "w.ring"

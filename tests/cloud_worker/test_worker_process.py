@@ -54,9 +54,9 @@ def finish(process: subprocess.Popen[str]) -> dict[str, object]:
     return report
 
 
-def photo_frame(shared_data: Path, *, frame_id: int = 1) -> tuple[Frame, np.ndarray]:
+def photo_frame(photo: Path, *, frame_id: int = 1) -> tuple[Frame, np.ndarray]:
     """A real photo with a hand, as the headset would send it, and its pixels as anybody would decode them."""
-    image = cv2.imread(str(shared_data / "hands" / "mp_call_0413d5c5.jpg"))
+    image = cv2.imread(str(photo))
     image = cv2.resize(
         image, (640, round(640 * image.shape[0] / image.shape[1])), interpolation=cv2.INTER_AREA
     )
@@ -78,9 +78,10 @@ def direct_hands(pixels: np.ndarray, models_dir: Path) -> list[np.ndarray]:
 
 
 def test_a_photo_gets_the_landmarks_that_the_task_finds_on_the_same_pixels(
-    mosquitto, models_dir, shared_data, tmp_path
+    mosquitto, models_dir, hand_photos, tmp_path
 ):
-    sent, pixels = photo_frame(shared_data)
+    photo = hand_photos["Threshold_inRange_Tutorial_Result_input.jpeg"]
+    sent, pixels = photo_frame(photo)
     expected = direct_hands(pixels, models_dir)
     assert expected
     with (
@@ -88,7 +89,7 @@ def test_a_photo_gets_the_landmarks_that_the_task_finds_on_the_same_pixels(
         headset_on(mosquitto.url) as headset,
     ):
         reply = headset.ask(sent)
-        pooled = headset.ask(photo_frame(shared_data, frame_id=2)[0], worker="any")
+        pooled = headset.ask(photo_frame(photo, frame_id=2)[0], worker="any")
         report = finish(process)
     assert isinstance(reply, Result)
     assert [hand.landmarks.tobytes() for hand in reply.hands] == [points.tobytes() for points in expected]

@@ -33,10 +33,10 @@ def broker(mosquitto_binary, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ring(shared_data, tmp_path_factory):
+def ring(hand_photos, tmp_path_factory):
     """A short walk over one photo with a hand."""
     folder = tmp_path_factory.mktemp("walk")
-    photo = cv2.imread(str(shared_data / "hands" / "handSrc.jpg"))
+    photo = cv2.imread(str(hand_photos["handSrc.jpg"]))
     cv2.imwrite(str(folder / "hand.png"), photo)
     make_walk(folder, out=folder / "w.ring", fps=30, seconds=2, seed=4)
     return folder / "w.ring"

@@ -1,12 +1,12 @@
-"""The tracker: order of time, ages, motion, and one real video."""
+"""The tracker: order of time, ages, motion, and a real hand that moves; a real video is in test_reference_data."""
 
 import cv2
 import numpy as np
 import pytest
 
 from inference.errors import TaskError
-from inference.oracle import read_videos
-from inference.scoring import tally_image
+from inference.score_hands import read_photo
+from inference.scoring import hand_distance
 from inference.tasks.hands import Hand, HandsResult, HandTask
 from inference.tasks.roi import Roi
 from inference.tasks.tracking import HandTracker, TrackerConfig
@@ -123,50 +123,20 @@ def test_forgetting_leaves_nothing():
     assert tracker.update(seen((1, 1)), captured_ns=5 * MS)
 
 
-@pytest.fixture(scope="module")
-def video(shared_data):
-    """The first 60 frames of a real video with reference hands."""
-    (reference,) = [
-        v
-        for v in read_videos(shared_data / "oracle" / "video_tracking.json", folder=shared_data / "video")
-        if v.path.name.startswith("mps_")
-    ]
-    capture = cv2.VideoCapture(str(reference.path))
-    frames = [cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB) for _ in range(60)]
-    capture.release()
-    return frames, reference
-
-
-def test_carrying_errs_less_than_repeating_on_a_real_video(video):
-    _, reference = video
-    errors = {"carried": [], "repeated": []}
-    tracker, size = HandTracker(), np.array([reference.width, reference.height])
-    for i, hands in enumerate(reference.frames[:-3]):
-        at_ns, later_ns = i * 40 * MS, (i + 3) * 40 * MS
-        rois = tuple(Roi(cx=h.mean(0)[0], cy=h.mean(0)[1], width=200, height=200) for h in hands)
-        results = [
-            Hand(landmarks=np.c_[h / size, np.zeros(21)].astype(np.float32), presence=1, handedness=1, roi=r)
-            for h, r in zip(hands, rois, strict=True)
-        ]
-        tracker.update(HandsResult(hands=tuple(results), next_rois=rois), captured_ns=at_ns)
-        for name, t in (("repeated", at_ns), ("carried", later_ns)):
-            moved = [h.landmarks[:, :2] * size for h in tracker.carry(at_ns=t).hands]
-            errors[name] += tally_image(reference.frames[i + 3], moved).distances
-    assert len(errors["carried"]) >= len(errors["repeated"]) > 150
-    assert np.mean(errors["carried"]) < 0.8 * np.mean(errors["repeated"])
-
-
-def test_tracking_follows_the_reference_frame_by_frame(video, palm_model, landmark_model):
-    frames, reference = video
+def test_tracking_follows_a_photo_that_is_moved_without_another_search(
+    hand_photos, palm_model, landmark_model
+):
+    photo = read_photo(hand_photos["handSrc.jpg"])
     task, tracker = HandTask(palm=palm_model, landmark=landmark_model), HandTracker()
-    size = np.array([reference.width, reference.height])
-    distances = []
-    for i, frame in enumerate(frames):
+    size, step, first = np.array([photo.shape[1], photo.shape[0]]), np.array([6, -4]), None
+    for i in range(12):
+        by = np.float32([[1, 0, i * step[0]], [0, 1, i * step[1]]])
+        frame = cv2.warpAffine(photo, by, (photo.shape[1], photo.shape[0]), borderMode=cv2.BORDER_REPLICATE)
         at_ns = (i + 1) * 40 * MS
         rois = tracker.rois(at_ns=at_ns)
         result = task.run(frame, rois=rois, search=not rois)
+        assert result.palm_ran == (i == 0)
         assert tracker.update(result, captured_ns=at_ns)
-        tally = tally_image(reference.frames[i], [h.landmarks[:, :2] * size for h in result.hands])
-        assert len(tally.distances) == tally.n_reference == tally.n_found
-        distances += tally.distances
-    assert np.median(distances) <= 0.012
+        (hand,) = result.hands
+        first = hand.landmarks[:, :2] * size if first is None else first
+        assert hand_distance(first + i * step, hand.landmarks[:, :2] * size) < 0.025

@@ -25,10 +25,10 @@ PHOTOS = ("handSrc.jpg", "right04.jpg", "Histogram_Comparison_Source_0.jpg")
 
 
 @pytest.fixture(scope="module")
-def photos(shared_data, tmp_path_factory) -> Path:
+def photos(hand_photos, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     for name in PHOTOS:
-        shutil.copy(shared_data / "hands" / name, folder)
+        shutil.copy(hand_photos[name], folder)
     return folder
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, checker, helper, numpy_helper
 
 from inference.errors import ModelInputError, ModelLoadError, ModelRunError, RuntimeMissingError
 from inference.runtimes.base import Runtime, TensorSpec
@@ -19,13 +20,43 @@ CROP = TensorSpec(name="crop", shape=(1, 224, 224, 3), dtype="float32")
 SCORE = TensorSpec(name="score", shape=(1, 63), dtype="float32")
 
 
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory) -> Path:
+    """A small network with weights of its own: convolution, activation, mean over the picture, two classes."""
+    rng = np.random.default_rng(3)
+    weights = {
+        "filters": rng.standard_normal((8, 3, 3, 3)).astype(np.float32),
+        "classes": rng.standard_normal((8, 2)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["picture", "filters"], ["edges"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Relu", ["edges"], ["seen"]),
+        helper.make_node("GlobalAveragePool", ["seen"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "classes"], ["raw"]),
+        helper.make_node("Softmax", ["raw"], ["scores"]),
+    ]
+    edges = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("picture", [1, 3, 32, 32]), ("seen", [1, 8, 16, 16]), ("scores", [1, 2]))
+    ]
+    stored = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "small", edges[:1], edges[1:], stored)
+    # Versions that the oldest onnxruntime we take understands.
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(made)
+    path = tmp_path_factory.mktemp("onnx") / "small.onnx"
+    path.write_bytes(made.SerializeToString())
+    return path
+
+
 @pytest.fixture(params=["litert", "onnx", "null"])
 def engine(request) -> tuple[Runtime, Path]:
     """An engine and a real model for it."""
     if request.param == "litert":
         return open_runtime("litert"), request.getfixturevalue("models_dir") / "hand_landmark_full.tflite"
     if request.param == "onnx":
-        return open_runtime("onnx"), request.getfixturevalue("shared_data") / "models" / "yolox_nano.onnx"
+        return open_runtime("onnx"), request.getfixturevalue("onnx_file")
     return open_runtime("null", options=RuntimeOptions(inputs=(CROP,), outputs=(SCORE,))), Path("none")
 
 
