@@ -56,6 +56,7 @@ def read_onnx(content: bytes, /) -> OnnxModel:
         model = onnx.load_model_from_string(content)
         _refuse_unsupported(model)
         _sort(model.graph)
+        _open_outputs(model.graph)
         onnx.checker.check_model(model)
     except DAMAGE as error:
         raise GraphError(f"this is not a sound .onnx file: {reason_of(error)}; export it again") from error
@@ -71,6 +72,13 @@ def reason_of(error: BaseException) -> str:
 def label_of(node: OnnxNode) -> str:
     """How messages name an operator: its kind, and its name or first output."""
     return f"{node.op_type} {node.name or next(iter(node.output), '')!r}"
+
+
+def _open_outputs(graph: Any) -> None:
+    """Let outputs without a shape pass the checker, as engines do; shapes are inferred later anyway."""
+    for row in graph.output:
+        if row.type.WhichOneof("value") == "tensor_type":
+            row.type.tensor_type.shape.SetInParent()
 
 
 def _refuse_unsupported(model: OnnxModel) -> None:

@@ -22,7 +22,7 @@ from inference.onnx_read import DAMAGE, OnnxModel, OnnxNode, label_of, reason_of
 Values = dict[str, NDArray[np.generic]]
 Shapes = Mapping[str, Sequence[int]]
 
-_MAX_VALUES = 256
+_MAX_VALUES = 64
 _MAX_ROUNDS = 16
 _MAX_TENSOR_BYTES = 1 << 32
 # Exact in any implementation; none makes more values than it is given, so hostile files cannot fill memory.
@@ -106,7 +106,7 @@ def infer_types(model: OnnxModel) -> dict[str, TensorType]:
             raise GraphError(
                 f"shapes of the model contradict each other: {reason_of(error)}; check the chosen input shapes"
             ) from error
-        rows = [*inferred.value_info, *inferred.input, *inferred.output]
+        rows = [*inferred.value_info, *inferred.output, *inferred.input]
         types = {row.name: _type_of(row) for row in rows}
         types |= {
             tensor.name: TensorType(element=tensor.data_type, shape=tuple(tensor.dims))
