@@ -31,6 +31,7 @@ from schemas.messages import Ping
 from schemas.verify import check_sender
 
 BOUND_MS = 1000.0  # a mutant that takes longer counts as a hang
+DOCUMENT = "document"  # their family
 DOCUMENT_SHARE = 20  # one document mutant per so many messages
 IDS = {"site": "s", "device": "d-1", "worker": "w-1", "task": "hands"}
 Judge = Callable[[Mutant], str]  # the reason, or "accepted"
@@ -38,11 +39,17 @@ Judge = Callable[[Mutant], str]  # the reason, or "accepted"
 
 @dataclass(slots=True)
 class Report:
-    """What a run found. ``reasons`` counts refusals by reason; ``crashes`` must stay empty."""
+    """What a run found. ``reasons`` counts refusals by reason; ``crashes`` must stay empty.
+
+    ``resealed`` (those whose checksum held) and ``structural`` are of ``messages``: documents have neither checksum
+    nor layout. ``redrawn`` counts mutations thrown away because they left no place for the checksum.
+    """
 
     seed: int
     mutants: int = 0
+    messages: int = 0
     resealed: int = 0
+    redrawn: int = 0
     structural: int = 0
     accepted: int = 0
     refused: int = 0
@@ -65,7 +72,9 @@ class Report:
     def judged(self, mutant: Mutant, verdict: str, took_ms: float) -> None:
         """Count one mutant's end."""
         self.mutants += 1
-        self.resealed += mutant.resealed
+        self.messages += mutant.family != DOCUMENT
+        self.resealed += mutant.resealed and verdict != Reason.BAD_CHECKSUM.value
+        self.redrawn += mutant.redrawn
         self.structural += mutant.family in KINDS
         self.families[mutant.family] += 1
         self.slowest_ms = max(self.slowest_ms, took_ms)
@@ -105,7 +114,7 @@ def document_mutants(count: int, *, seed: int) -> Iterable[tuple[Mutant, Judge]]
                 return malformed.reason.value
             return "accepted"
 
-        yield Mutant(family="document", data=bytes(data), resealed=False), judge
+        yield Mutant(family=DOCUMENT, data=bytes(data), resealed=False), judge
 
 
 def messages(count: int, *, seed: int) -> Iterable[Mutant]:
@@ -191,6 +200,10 @@ def print_report(report: Report, worker: WorkerReport | None) -> None:
     """The report for people."""
     print(
         f"{report.mutants} mutants: {report.accepted} accepted, {report.refused} refused, {len(report.crashes)} crashes"
+    )
+    print(
+        f"{report.resealed} of {report.messages} messages resealed ({report.redrawn} redrawn for it), "
+        f"{report.structural} structure-aware"
     )
     for reason, times in report.reasons.most_common():
         print(f"  {reason:22}{times:7}")

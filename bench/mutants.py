@@ -2,11 +2,12 @@
 
 A quarter is structure-aware: it finds the offsets, vtables, lengths, enums and floats of a good message by
 its layout and breaks just one of them. Half have their checksum made right again, because a wrong checksum
-would hide every fault behind it from anything but the walk.
+would hide every fault behind it from anything but the walk. A mutation that leaves no place for the checksum
+is thrown away there and another one is drawn; each mutant says how many were.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -34,11 +35,13 @@ class Anatomy:
     """Where a good message keeps what."""
 
     sites: list[Site] = field(default_factory=list)
-    payloads: list[tuple[int, int]] = field(default_factory=list)
+    payloads: list[int] = field(default_factory=list)  # where each one's count of bytes stands
     checksum_at: int = 0
+    checksum_table: int = 0
+    checksum_slot: int = 0  # in the vtable of its table
 
 
-def _word(data: bytes, at: int) -> int:
+def _word(data: bytes | bytearray, at: int) -> int:
     return int(_U32.unpack_from(data, at)[0])
 
 
@@ -46,7 +49,7 @@ def _vector(anatomy: Anatomy, data: bytes, start: int, item: str, *, checksummed
     count = _word(data, start)
     anatomy.sites.append(Site("length", start, 4))
     if checksummed:
-        anatomy.payloads.append((start + 4, start + 4 + count))
+        anatomy.payloads.append(start)
     if item in LAYOUTS:
         for at in range(start + 4, start + 4 + 4 * count, 4):
             anatomy.sites.append(Site("offset", at, 4))
@@ -67,7 +70,7 @@ def _table(anatomy: Anatomy, data: bytes, at: int, name: str) -> None:
         if not entry:
             continue
         if spec.name == "payload_crc32":
-            anatomy.checksum_at = place
+            anatomy.checksum_at, anatomy.checksum_table, anatomy.checksum_slot = place, at, 4 + 2 * key
         elif spec.name == "schema_version":
             anatomy.sites.append(Site("version", place, 2))
         elif spec.type in ENUMS:
@@ -92,32 +95,59 @@ def anatomy_of(data: bytes) -> Anatomy:
     return anatomy
 
 
+def _leads_to_checksum(data: bytearray, anatomy: Anatomy) -> bool:
+    """Whether a reader that comes to the checksum's table still finds it at its place."""
+    table, slot = anatomy.checksum_table, anatomy.checksum_slot
+    vtable = table - int(struct.unpack_from("<i", data, table)[0])
+    if not 0 <= vtable <= len(data) - slot - 2:
+        return False
+    size, entry = _U16.unpack_from(data, vtable)[0], _U16.unpack_from(data, vtable + slot)[0]
+    return bool(size >= slot + 2 and table + entry == anatomy.checksum_at)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """One broken message. ``resealed`` says that its checksum was made right again."""
+    """One broken message. ``resealed``: its checksum was made right again, after ``redrawn`` that had no place for it."""
 
     family: str
     data: bytes
     resealed: bool
+    redrawn: int = 0
+
+
+Breaker = Callable[[bytearray, Anatomy], str]  # breaks the bytes in place; returns the family
 
 
 class Mutator:
-    """Draws mutants of the given good messages. The same seed draws the same mutants."""
+    """Draws mutants of the given good messages, each of which has a checksum. The same seed draws the same."""
 
     def __init__(self, messages: list[bytes], *, seed: int) -> None:
         self._rng = Random(seed)
         self._messages = [(message, anatomy_of(message)) for message in messages]
+        if not all(anatomy.checksum_at for _, anatomy in self._messages):
+            raise ValueError("a message without a checksum cannot be resealed: leave it out")
 
     def mutants(self, count: int) -> Iterator[Mutant]:
-        """``count`` mutants: a quarter structure-aware, half of all resealed."""
-        blind = (self._flipped, self._cut, self._grown, self._spliced, self._zeroed)
+        """``count`` mutants: a quarter structure-aware, 51 in 100 resealed.
+
+        The one in 100 beyond half is for mutants whose reader takes other bytes for the payload than we do.
+        """
+        blind: tuple[Breaker, ...] = (self._flipped, self._cut, self._grown, self._spliced, self._zeroed)
         for number in range(count):
             message, anatomy = self._rng.choice(self._messages)
-            break_it = self._structural if number % 4 == 0 else self._rng.choice(blind)
-            data = bytearray(message)
-            family = break_it(data, anatomy)
-            resealed = number // 4 % 2 == 0 and self._reseal(data, anatomy)
-            yield Mutant(family=family, data=bytes(data), resealed=resealed)
+            ways = (self._structural,) if number % 4 == 0 else blind
+            four = number // 4
+            reseal = four % 2 == 0 or four % 100 == 1
+            family, data = self._broken(message, anatomy, ways)
+            redrawn = 0
+            while reseal and not self._reseal(data, anatomy):
+                family, data = self._broken(message, anatomy, ways)
+                redrawn += 1
+            yield Mutant(family=family, data=bytes(data), resealed=reseal, redrawn=redrawn)
+
+    def _broken(self, message: bytes, anatomy: Anatomy, ways: tuple[Breaker, ...]) -> tuple[str, bytearray]:
+        data = bytearray(message)
+        return self._rng.choice(ways)(data, anatomy), data
 
     def _structural(self, data: bytearray, anatomy: Anatomy) -> str:
         kind = self._rng.choice(sorted({site.kind for site in anatomy.sites}))
@@ -165,9 +195,11 @@ class Mutator:
 
     @staticmethod
     def _reseal(data: bytearray, anatomy: Anatomy) -> bool:
-        """Make the checksum right again where the message still has a place for it."""
-        if not anatomy.checksum_at or anatomy.checksum_at + 4 > len(data):
+        """Make the checksum right again where its table still leads to it and no payload's count was cut off."""
+        ends = max(anatomy.checksum_at, *anatomy.payloads, 0) + 4
+        if ends > len(data) or not _leads_to_checksum(data, anatomy):
             return False
-        crc = payload_crc32(memoryview(data)[start:end] for start, end in anatomy.payloads)
+        # over as many bytes as the mutant now says: a broken count is a fault to be found behind the checksum
+        crc = payload_crc32(memoryview(data)[at + 4 : at + 4 + _word(data, at)] for at in anatomy.payloads)
         _U32.pack_into(data, anatomy.checksum_at, crc)
         return True
