@@ -57,7 +57,11 @@ def mirror(telemetry: Telemetry, device: str) -> TelemetryMirror:
         mode=telemetry.mode.name.lower(),
         fps=telemetry.fps,
         outcomes={name: getattr(outcomes, name) for name in type(outcomes).__dataclass_fields__},
-        answered={"local": telemetry.answered_local, "offload": telemetry.answered_offload},
+        answered={
+            "local": telemetry.answered_local,
+            "offload": telemetry.answered_offload,
+            "split": telemetry.answered_split,
+        },
         switches=telemetry.switches,
         latency_ms={"p50": telemetry.latency_p50_us / 1000, "p99": telemetry.latency_p99_us / 1000},
         age_p99_ms=telemetry.age_p99_us / 1000,

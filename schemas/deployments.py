@@ -2,11 +2,31 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from schemas.fields import Id, Name, Written
+from schemas.placements import MAX_POSITION, Placement
 
-PolicyName = Literal["local", "offload", "rtt-threshold"]
+PolicyName = Literal["local", "offload", "rtt-threshold", "split"]
+
+
+class PartPlacement(Written):
+    """Where a model is cut: the headset runs operators up to ``head_end`` and from ``tail_start`` on."""
+
+    head_end: Annotated[int, Field(ge=0, lt=MAX_POSITION)]
+    tail_start: Annotated[int, Field(gt=0, le=MAX_POSITION)]
+
+    def model_post_init(self, _context: object, /) -> None:
+        """Refuse a placement that leaves the worker nothing."""
+        if self.tail_start <= self.head_end:
+            raise ValueError(
+                "placement.tail_start must lie behind placement.head_end: the worker runs between"
+            )
+
+    @property
+    def placement(self) -> Placement:
+        """As headers name it."""
+        return Placement(start=self.head_end, end=self.tail_start)
 
 
 class SplitConfig(Written):
@@ -22,6 +42,20 @@ class SplitConfig(Written):
     worker: Id | Literal["auto"] = "auto"
     jpeg_quality: Annotated[int, Field(ge=10, le=100)] = 80
     frame_width_px: Annotated[int, Field(ge=64, le=4096)] = 640
+    placement: PartPlacement | None = None  # for the policy split; positions belong to one model file
+
+    def model_post_init(self, _context: object, /) -> None:
+        """Refuse to split nowhere."""
+        if self.policy == "split" and self.placement is None:
+            raise ValueError("policy split needs placement.head_end and placement.tail_start")
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave an absent placement out: nodes that do not know the field refuse documents that name it."""
+        fields: dict[str, object] = serialize(self)
+        if fields.get("placement") is None:
+            fields.pop("placement", None)
+        return fields
 
 
 class Target(Written):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from schemas.deployments import DeploymentSpec, PolicyName, SplitConfig, Target
+from schemas.deployments import DeploymentSpec, PartPlacement, PolicyName, SplitConfig, Target
 from schemas.errors import MalformedMessage, Reason
 from schemas.fields import BootId, Count, Digest, Id, Name, Reading, Text, UnixMs, Version, Written
 from schemas.manifests import GoldenOutput, ModelFile, ModelManifest, OutputRecord
@@ -18,16 +18,30 @@ from schemas.states import FailureReason, UpdateState
 
 # fmt: off
 __all__ = [  # one door to every document: some live in deployments, fields and manifests
-    "MAX_DOCUMENT_BYTES", "MAX_MANIFEST_BYTES", "Ack", "BootId", "ChunkRequest", "Command", "Count", "DeploymentSpec", "Desired",
+    "MAX_DOCUMENT_BYTES", "MAX_MANIFEST_BYTES", "MAX_PLACEMENTS", "Ack", "BootId", "ChunkRequest", "Command", "Count", "DeploymentSpec", "Desired",
     "DevicePresence", "Digest", "Document", "EnrolReply", "EnrolRequest", "Event", "GoldenOutput", "Id",
-    "Load", "ManagerPresence", "ModelFile", "ModelManifest", "Name", "OutputRecord", "PackageRef",
+    "Kernels", "Load", "ManagerPresence", "ModelFile", "ModelManifest", "Name", "OutputRecord", "PackageRef",
+    "PartPlacement", "Placements",
     "PolicyName", "Reading", "Reply", "Reported", "Resync", "SplitConfig", "Target", "TelemetryMirror",
     "Text", "UnixMs", "Version", "WorkerPresence", "Written", "canonical_bytes", "parse_document",
 ]
 # fmt: on
 
 MAX_DOCUMENT_BYTES = 64 * 1024
+MAX_PLACEMENTS = 64  # of one model: a presence must stay small, and a headset follows one at a time
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024  # hashes of 60 KiB chunks: enough for models of 3 GB
+
+
+# model digest -> fingerprint of the kernels that compute it there: equal ones give equal bytes
+Kernels = Annotated[dict[Digest, Digest], Field(max_length=64)]
+# model digest -> ids of the placements that were proved on these kernels
+Placements = Annotated[
+    dict[
+        Digest,
+        Annotated[tuple[Annotated[int, Field(gt=0, le=0xFFFF_FFFF)], ...], Field(max_length=MAX_PLACEMENTS)],
+    ],
+    Field(max_length=64),
+]
 
 
 class PackageRef(Reading):
@@ -50,6 +64,7 @@ class DevicePresence(Reading):
     device_class: Name
     software: Version
     runtimes: dict[Text, Text] = Field(default_factory=dict)
+    kernels: Kernels = Field(default_factory=dict)
     tasks: tuple[Text, ...] = ()
     simulated: bool = False
     sent_ms: UnixMs
@@ -66,6 +81,8 @@ class WorkerPresence(Reading):
     tasks: tuple[Text, ...] = ()
     models: dict[Text, Digest] = Field(default_factory=dict)  # task -> digest of the model that answers it
     runtimes: dict[Text, Text] = Field(default_factory=dict)
+    kernels: Kernels = Field(default_factory=dict)
+    placements: Placements = Field(default_factory=dict)
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
     data_url: Annotated[Text, Field(max_length=256)] | None = None
     sent_ms: UnixMs

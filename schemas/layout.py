@@ -200,6 +200,7 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
         Field("simulated", "bool", high=1),
         Field("worker", "string", most=64),
         Field("model", "string", most=128),
+        Field("answered_split", "uint"),
     )),
 )}
 

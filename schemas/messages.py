@@ -83,7 +83,7 @@ class Header:
     capture_ns: int  # headset's clock, when the frame was scheduled
     send_ns: int  # sender's clock, when handed to the session
     budget_us: int  # left of the deadline at send_ns; 0 or less means already over
-    placement_id: int = 0  # 0 = the whole model at the worker
+    placement_id: int = 0  # 0 = the whole task at the worker, else see ``placements``
     model_digest: bytes = bytes(32)
     trace_id: bytes = bytes(16)
     span_id: bytes = bytes(8)
@@ -258,6 +258,7 @@ class Telemetry:
     simulated: bool = False
     worker: str = ""
     model: str = ""
+    answered_split: int = 0
 
 
 DataMessage = Frame | TensorFrame | Audio | Ping | Result | Refusal | Telemetry

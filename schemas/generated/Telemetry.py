@@ -190,7 +190,14 @@ class Telemetry(object):
             return self._tab.String(o + self._tab.Pos)
         return None
 
-def TelemetryStart(builder): builder.StartObject(22)
+    # Telemetry
+    def AnsweredSplit(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(48))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+def TelemetryStart(builder): builder.StartObject(23)
 def Start(builder):
     return TelemetryStart(builder)
 def TelemetryAddHeader(builder, header): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(header), 0)
@@ -259,6 +266,9 @@ def AddWorker(builder, worker):
 def TelemetryAddModel(builder, model): builder.PrependUOffsetTRelativeSlot(21, flatbuffers.number_types.UOffsetTFlags.py_type(model), 0)
 def AddModel(builder, model):
     return TelemetryAddModel(builder, model)
+def TelemetryAddAnsweredSplit(builder, answeredSplit): builder.PrependUint32Slot(22, answeredSplit, 0)
+def AddAnsweredSplit(builder, answeredSplit):
+    return TelemetryAddAnsweredSplit(builder, answeredSplit)
 def TelemetryEnd(builder): return builder.EndObject()
 def End(builder):
     return TelemetryEnd(builder)

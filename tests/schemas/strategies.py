@@ -172,6 +172,7 @@ telemetries = st.builds(
     simulated=st.booleans(),
     worker=texts(64),
     model=texts(128),
+    answered_split=u32,
 )
 messages = st.one_of(jpegs, raw_frames(), tensor_frames, audios(), pings, results, refusals, telemetries)
 

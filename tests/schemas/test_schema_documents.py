@@ -20,11 +20,13 @@ from schemas.documents import (
     Reported,
     SplitConfig,
     Target,
+    WorkerPresence,
     Written,
     canonical_bytes,
     parse_document,
 )
 from schemas.errors import MalformedMessage, Reason
+from schemas.placements import Placement
 from schemas.states import UpdateState
 
 # fmt: off
@@ -40,6 +42,7 @@ WORKER_LOAD = {"worker": "w-1", "queued": 0, "running": 0, "run_p50_us": 0, "run
 FILE = {"role": "model", "name": "model.tflite", "bytes": 5, "sha256": "c" * 64, "chunk_bytes": 61_440, "chunk_sha256": ["c" * 64]}
 MINIMAL = {
     "SplitConfig": {},
+    "PartPlacement": {"head_end": 20, "tail_start": 59},
     "PackageRef": REF,
     "DevicePresence": {"device": "d-1", "online": True, "session": 1, "device_class": "xr-slow", "software": "1", **NODE},
     "WorkerPresence": {"worker": "w-1", "online": True, "session": 1, "software": "1", **NODE},
@@ -134,6 +137,16 @@ def test_every_missing_field_is_named(name):
         (DevicePresence, {"boot_id": "xyz"}, "DevicePresence.boot_id"),
         (Desired, {"package": {**REF, "digest": "A" * 64}}, "Desired.package.digest"),
         (Desired, {"split_config": {"policy": "magic"}}, "Desired.split_config.policy"),
+        (Desired, {"split_config": {"policy": "split"}}, "needs placement.head_end and placement.tail_start"),
+        (Desired, {"split_config": {"placement": {"head_end": 5}}}, "split_config.placement.tail_start"),
+        (
+            Desired,
+            {"split_config": {"placement": {"head_end": 5, "tail_start": 5}}},
+            "tail_start must lie behind placement.head_end",
+        ),
+        (WorkerPresence, {"kernels": {"a" * 64: "no digest"}}, "WorkerPresence.kernels"),
+        (WorkerPresence, {"placements": {"a" * 64: [0]}}, "WorkerPresence.placements"),
+        (WorkerPresence, {"placements": {"a" * 64: list(range(1, 66))}}, "WorkerPresence.placements"),
         (Desired, {"split_config": {"rtt_threshold_ms": 0}}, "Desired.split_config.rtt_threshold_ms"),
         (Reported, {"state": "half"}, "Reported.state"),
         (Reported, {"detail": "x" * 1025}, "Reported.detail"),
@@ -222,3 +235,10 @@ def test_a_manifest_finds_its_files_by_role():
     manifest = parse_document(ModelManifest, good("ModelManifest"))
     assert manifest.file("model").name == "model.tflite"
     assert manifest.file("golden") is None
+
+
+def test_a_split_config_without_a_placement_is_written_as_before_there_were_any():
+    assert "placement" not in json.loads(canonical_bytes(SplitConfig()))
+    placed = SplitConfig(policy="split", placement={"head_end": 20, "tail_start": 59})
+    assert json.loads(canonical_bytes(placed))["placement"] == {"head_end": 20, "tail_start": 59}
+    assert placed.placement.placement == Placement(start=20, end=59)
