@@ -1,0 +1,86 @@
+"""Core: tell by a model's answers which arithmetic computes it.
+
+Engines, versions, delegates and processors round differently, and no version number says so reliably. The same
+inputs through the same model give the same bytes on one kernel path, so the digest of these bytes names the path:
+equal fingerprints mean that parts run in either place give the same results. A split model is fingerprinted
+with its constants folded, as its parts are: engines choose other kernels for weights that they must compute.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+
+import numpy as np
+
+from inference.errors import GraphError
+from inference.flow import Flow, FlowTensor
+from inference.placed import open_part
+from inference.runtimes.base import Array, Model, Runtime
+from inference.split import SplitModel
+
+CANARY_COUNT = 4
+_BITS = np.uint64(40)  # 64 random bits less these leave the 24 that a float32 holds exactly
+
+
+def kernel_fingerprint(model: Model, canaries: Sequence[Sequence[Array]], /) -> str:
+    """Digest (sha256, hex) over dtype, shape and bytes of every output on every canary, in order.
+
+    Raises:
+        ModelInputError: a canary does not fit the model.
+        ModelRunError: the engine failed.
+    """
+    return digest_of(model.run(canary) for canary in canaries)
+
+
+def split_fingerprint(
+    split: SplitModel, /, *, runtime: Runtime, threads: int = 1, canaries: Sequence[Sequence[Array]] = ()
+) -> str:
+    """Fingerprint of a split model's whole where its parts will run; on made-up canaries where it brings none.
+
+    Raises:
+        GraphError: there are no canaries for the inputs' types.
+        ModelLoadError: the engine cannot open the whole.
+        ModelRunError: the engine failed.
+    """
+    names = [split.flow.tensors[index].name for index in split.flow.inputs]
+    with closing(open_part(split, 0, len(split.flow.operators), runtime=runtime, threads=threads)) as whole:
+        rows = (dict(zip(names, row, strict=True)) for row in canaries or canaries_for(split.flow))
+        return digest_of([results[name] for name in whole.outputs] for results in map(whole.run, rows))
+
+
+def digest_of(answers: Iterable[Sequence[Array]], /) -> str:
+    """Digest (sha256, hex) over dtype, shape and little-endian bytes of every array in order."""
+    digest = hashlib.sha256()
+    for arrays in answers:
+        for array in arrays:
+            values = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+            digest.update(f"{array.dtype.name}{list(array.shape)}".encode())
+            digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def canaries_for(flow: Flow, /, *, seed: int = 0, count: int = CANARY_COUNT) -> tuple[tuple[Array, ...], ...]:
+    """Inputs for a model that brings no canaries of its own, in the model's order; the same for a seed everywhere.
+
+    Floats lie in [0, 1), 8-bit integers anywhere, wider integers are 0 or 1: they may be indices.
+
+    Raises:
+        GraphError: an input has a type without plain values.
+    """
+    # The raw stream of a bit generator never changes between versions of numpy; its distributions may.
+    stream = np.random.PCG64(seed)
+    return tuple(tuple(_values(flow.tensors[index], stream) for index in flow.inputs) for _ in range(count))
+
+
+def _values(tensor: FlowTensor, stream: np.random.PCG64) -> Array:
+    dtype = np.dtype(tensor.dtype)
+    raw = np.asarray(stream.random_raw(int(np.prod(tensor.shape, dtype=np.int64))), np.uint64)
+    bits = raw.reshape(tensor.shape)
+    if dtype.kind == "f":
+        return ((bits >> _BITS).astype(np.float32) / np.float32(1 << 24)).astype(dtype)
+    if dtype.kind in "iu" and dtype.itemsize == 1:
+        return (bits >> np.uint64(56)).astype(np.uint8).view(dtype)
+    if dtype.kind in "iub":
+        return (bits >> np.uint64(63)).astype(dtype)
+    msg = f"the input {tensor.name!r} holds {tensor.dtype}, for which there are no canaries: bring your own"
+    raise GraphError(msg)
