@@ -51,3 +51,7 @@ class OracleError(InferenceError):
 
 class ManagerUnreachableError(InferenceError):
     """No manager answers, or it does not have what was asked for."""
+
+
+class PlacementError(InferenceError):
+    """Placements cannot be computed from what was given, or none is allowed."""
