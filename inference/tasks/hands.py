@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from inference.errors import TaskError
 from inference.runtimes.base import Model
-from inference.tasks.landmark import check_landmark_model, hand_crop, project_landmarks, run_landmarks
+from inference.tasks.landmark import (
+    RawLandmarks,
+    check_landmark_model,
+    hand_crop,
+    project_landmarks,
+    run_landmarks,
+)
 from inference.tasks.palm import check_palm_model, detect_palms
 from inference.tasks.roi import Roi, associate, roi_from_landmarks
 
@@ -110,20 +116,39 @@ class HandTask:
         Raises:
             TaskError: the image is not uint8 of shape (H, W, 3).
         """
-        check_image(image_rgb)
         started_ns = self._clock_ns()
-        searching = search and self._palm is not None and len(rois) < self._config.max_hands
-        regions = self.regions(image_rgb, rois=rois) if searching else list(rois[: self._config.max_hands])
+        regions, searched = self.where(image_rgb, rois=rois, search=search)
         found_ns = self._clock_ns()
         seen = [self.look(image_rgb, roi) for roi in regions]
-        hands = tuple(hand for hand in seen if hand is not None)
         height, width = image_rgb.shape[:2]
+        timings_ns = {"palm": found_ns - started_ns, "landmark": self._clock_ns() - found_ns}
+        return self.result(seen, width=width, height=height, palm_ran=searched, timings_ns=timings_ns)
+
+    def where(
+        self, image_rgb: NDArray[np.uint8], *, rois: Sequence[Roi] = (), search: bool = True
+    ) -> tuple[list[Roi], bool]:
+        """The regions of an image to look in, and whether palms were searched for.
+
+        Raises:
+            TaskError: the image is not uint8 of shape (H, W, 3).
+        """
+        check_image(image_rgb)
+        searching = search and self._palm is not None and len(rois) < self._config.max_hands
+        regions = self.regions(image_rgb, rois=rois) if searching else list(rois[: self._config.max_hands])
+        return regions, searching
+
+    @staticmethod
+    def result(
+        seen: Sequence[Hand | None], *, width: int, height: int, palm_ran: bool, timings_ns: dict[str, int]
+    ) -> HandsResult:
+        """What was seen in each region of a frame of this size as the frame's result."""
+        hands = tuple(hand for hand in seen if hand is not None)
         return HandsResult(
             hands=hands,
             next_rois=tuple(next_roi(hand, width=width, height=height) for hand in hands),
-            palm_ran=searching,
+            palm_ran=palm_ran,
             rejected=len(seen) - len(hands),
-            timings_ns={"palm": found_ns - started_ns, "landmark": self._clock_ns() - found_ns},
+            timings_ns=timings_ns,
         )
 
     def regions(self, image_rgb: NDArray[np.uint8], *, rois: Sequence[Roi] = ()) -> list[Roi]:
@@ -138,9 +163,13 @@ class HandTask:
     def look(self, image_rgb: NDArray[np.uint8], roi: Roi) -> Hand | None:
         """The hand in one region, or None where the model sees none or does not answer in numbers."""
         raw = run_landmarks(hand_crop(image_rgb, roi), model=self._landmark)
+        height, width = image_rgb.shape[:2]
+        return self.judge(raw, roi, width=width, height=height)
+
+    def judge(self, raw: RawLandmarks, roi: Roi, *, width: int, height: int) -> Hand | None:
+        """The hand that the model's words on one region of a frame of this size mean, or None."""
         if not (raw.presence > self._config.presence and np.isfinite(raw.points).all()):
             return None
-        height, width = image_rgb.shape[:2]
         scale = np.array([width, height, width], dtype=np.float32)
         return Hand(
             landmarks=project_landmarks(raw.points, roi) / scale,
