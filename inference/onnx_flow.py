@@ -4,6 +4,7 @@ Operators that follow from constants alone are no positions of the flow: each pa
 that it reads. Operators that no output needs are left out. Refuses what ``onnx_read`` and ``onnx_shapes`` refuse,
 tensors of types that cannot travel, and shapes that depend on data, unless they come from an operator made for
 that (``NonMaxSuppression``): from there on the model stays whole, for as long as such tensors are read.
+Operators on float16 are taken as onnxruntime runs them on a CPU: in float32, with casts where it rounds.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,10 +14,11 @@ from types import MappingProxyType
 import numpy as np
 import onnx
 
-from inference.errors import GraphError
+from inference.errors import GraphError, ModelLoadError
 from inference.flow import Flow, FlowOperator, FlowTensor
 from inference.onnx_read import OnnxModel, OnnxNode, label_of, read_onnx
 from inference.onnx_shapes import Shapes, TensorType, Values, constant_values, fix_inputs, infer_types
+from inference.runtimes.onnx import lower_half
 
 _NO_SHAPES: Shapes = MappingProxyType({})
 _DATA_DEPENDENT = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})
@@ -68,6 +70,16 @@ def onnx_graph(content: bytes, /, *, shapes: Shapes = _NO_SHAPES) -> OnnxGraph:
     Raises:
         GraphError: damaged, or not one plain graph of known shapes; names operator and reason.
     """
+    graph = _read(content, shapes)
+    if all(tensor.constant or tensor.dtype != "float16" for tensor in graph.flow.tensors):
+        return graph
+    try:
+        return _read(lower_half(content), shapes)
+    except ModelLoadError as error:
+        raise GraphError(str(error)) from error
+
+
+def _read(content: bytes, shapes: Shapes) -> OnnxGraph:
     model = read_onnx(content)
     fixed = fix_inputs(model, shapes)
     types = infer_types(model)

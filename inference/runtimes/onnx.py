@@ -1,20 +1,25 @@
-"""Shell of onnxruntime; its only importer.
+"""Shell of onnxruntime; its only importer, but for its quantiser in ``inference.onnx_quantize``.
 
 Providers are chosen by configuration and never guessed: one that this build lacks is refused with the
 list of those it has, instead of a silent fall back to the CPU.
 """
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from inference.errors import ModelLoadError, ModelRunError
+from inference.runtimes import usage_reports
 from inference.runtimes.base import Array, Model, TensorSpec
 from inference.runtimes.checks import ANY_SIZE, check_arrays
 from inference.runtimes.options import RuntimeOptions, check_choice
+
+usage_reports.switch_off()
+
+import onnxruntime  # noqa: E402  only after its reports are off
 
 CPU_PROVIDER = "CPUExecutionProvider"
 _ERRORS_ONLY = 3
@@ -116,6 +121,29 @@ class OnnxRuntime:
         except Exception as error:
             msg = f"onnxruntime refuses {path}: {error}; pass an .onnx model it supports"
             raise ModelLoadError(msg) from error
+
+
+def lower_half(content: bytes, /) -> bytes:
+    """Write out every cast that onnxruntime's CPU provider adds where it lacks float16 kernels.
+
+    It computes such operators in float32 and rounds only where the written model has a cast, so that only
+    parts of the written model give the bits of the whole. The whole itself gives the same bits as before.
+
+    Raises:
+        ModelLoadError: onnxruntime cannot open the model.
+    """
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = _LEVELS["none"]
+    settings.log_severity_level = _ERRORS_ONLY
+    with tempfile.TemporaryDirectory(prefix="headway-half-") as folder:
+        path = Path(folder) / "lowered.onnx"
+        settings.optimized_model_filepath = str(path)
+        try:
+            onnxruntime.InferenceSession(content, settings, providers=[CPU_PROVIDER])
+        except Exception as error:
+            msg = f"onnxruntime refuses the float16 model: {error}; export it as float32"
+            raise ModelLoadError(msg) from error
+        return path.read_bytes()
 
 
 def _spec(row: Any, /) -> TensorSpec:

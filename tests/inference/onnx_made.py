@@ -107,6 +107,25 @@ def detector_model():
     )
 
 
+def half_model():
+    """Operators that CPUs have no float16 kernels for, so that engines run them in float32."""
+    node = helper.make_node
+    values = np.random.default_rng(3).standard_normal((4, 3, 3, 3)).astype(np.float16)
+    return made(
+        [
+            node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16),
+            node("Conv", ["h", "w"], ["a"], pads=[1, 1, 1, 1]),
+            node("Sigmoid", ["a"], ["b"]),
+            node("Mul", ["a", "b"], ["c"]),
+            node("Concat", ["c", "a"], ["d"], axis=1),
+            node("Cast", ["d"], ["y"], to=TensorProto.FLOAT),
+        ],
+        inputs=[row("x", IMAGE)],
+        outputs=[row("y", (1, 8, 8, 8))],
+        weights=[numpy_helper.from_array(values, "w")],
+    )
+
+
 def relu_with(**fields):
     """A single Relu, with fields of the model's own message replaced."""
     model = onnx.load_model_from_string(

@@ -15,7 +15,15 @@ from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
 from inference.zoo import ZooError, fetch
 from tests.conftest import missing
-from tests.inference.onnx_made import IMAGE, detector_model, made, quantised_model, row, skip_model
+from tests.inference.onnx_made import (
+    IMAGE,
+    detector_model,
+    half_model,
+    made,
+    quantised_model,
+    row,
+    skip_model,
+)
 
 SHAPES = {"ppocr_v4_det": {"x": (1, 3, 64, 96)}, "ppocr_v4_rec": {"x": (1, 3, 48, 64)}}
 PAIRS = 3
@@ -67,8 +75,15 @@ def whole_of(content, *, runtime, inputs, tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [skip_model(), skip_model(ir=3), skip_model(batch="n"), quantised_model(), detector_model()],
-    ids=["skip", "old", "free batch", "quantised", "detector"],
+    [
+        skip_model(),
+        skip_model(ir=3),
+        skip_model(batch="n"),
+        quantised_model(),
+        detector_model(),
+        half_model(),
+    ],
+    ids=["skip", "old", "free batch", "quantised", "detector", "float16"],
 )
 def test_every_cut_and_every_pair_of_a_made_model_is_exact(content, exact, tmp_path):
     split = split_onnx(content)
@@ -88,7 +103,7 @@ def test_sampled_cuts_of_the_text_models_are_exact_with_mixed_threads(name, text
     _check_sampled(content, shapes=SHAPES[name], runtime=exact, tmp_path=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["yolox_nano.onnx"])
+@pytest.mark.parametrize("name", ["yolox_nano.onnx", "yolov5n_fp16_jinyu.onnx"])
 def test_sampled_cuts_of_the_detectors_are_exact_with_mixed_threads(name, shared_data, exact, tmp_path):
     content = (shared_data / "models" / name).read_bytes()
     _check_sampled(content, shapes={}, runtime=exact, tmp_path=tmp_path)
