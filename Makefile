@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_EXTRAS := edge,worker,manager,quantize,plot
-TEST_EXTRAS := $(DEMO_EXTRAS),postgres,test
+TEST_EXTRAS := $(DEMO_EXTRAS),openvino,mnn,ncnn,postgres,test
 ARGS ?=
 
 .PHONY: help demo test check bench fuzz schemas setup setup-test setup-tflite clean

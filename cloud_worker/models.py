@@ -66,7 +66,9 @@ def hands_kitchen(
     if variant not in VARIANTS:
         raise WorkerConfigError(f"no variant {variant!r} of the hand models: choose {' or '.join(VARIANTS)}")
     row = RUNTIMES[row_of(runtime)]
-    files = {part: folder / f"{name}_{variant}{row.suffix}" for part, name in HAND_FILES.items()}
+    files = {
+        part: _file(folder, f"{name}_{variant}", suffixes=row.suffixes) for part, name in HAND_FILES.items()
+    }
     if absent := [str(path) for path in files.values() if not path.is_file()]:
         raise WorkerConfigError(
             f"no model file {' and '.join(absent)}: pass the folder that holds it with --models, "
@@ -98,6 +100,12 @@ def hands_kitchen(
         digests={Task.HANDS: digest},
         runtimes={engine.name: engine.version},
     )
+
+
+def _file(folder: Path, name: str, /, *, suffixes: tuple[str, ...]) -> Path:
+    """The first file of this name that the engine can open; the likeliest one where there is none."""
+    files = [folder / f"{name}{suffix}" for suffix in suffixes or ("",)]
+    return next((path for path in files if path.is_file()), files[0])
 
 
 def _hands(

@@ -14,22 +14,37 @@ from inference.runtimes.options import RuntimeOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeRow:
-    """Where an engine's loader lives, what to install for it, which files it opens."""
+    """Where an engine's loader lives, what to install for it, which files it opens, the likeliest first."""
 
     module: str
     install: str
-    suffix: str
+    suffixes: tuple[str, ...]
+
+
+def _row(engine: str, extra: str, *suffixes: str) -> RuntimeRow:
+    return RuntimeRow(module=f"inference.runtimes.{engine}", install=extra, suffixes=suffixes)
 
 
 RUNTIMES: dict[str, RuntimeRow] = {
-    "litert": RuntimeRow(module="inference.runtimes.litert", install="headway[edge]", suffix=".tflite"),
-    "tflite": RuntimeRow(module="inference.runtimes.tflite", install="headway[tflite]", suffix=".tflite"),
-    "onnx": RuntimeRow(module="inference.runtimes.onnx", install="headway[worker]", suffix=".onnx"),
-    "null": RuntimeRow(module="inference.runtimes.null", install="headway", suffix=""),
+    "litert": _row("litert", "headway[edge]", ".tflite"),
+    "tflite": _row("tflite", "headway[tflite]", ".tflite"),
+    "onnx": _row("onnx", "headway[worker]", ".onnx"),
+    "openvino": _row("openvino", "headway[openvino]", ".tflite", ".onnx"),
+    "mnn": _row("mnn", "headway[mnn]", ".mnn", ".tflite", ".onnx"),
+    "ncnn": _row("ncnn", "headway[ncnn]", ".param"),
+    "null": _row("null", "headway"),
 }
 
 # what people type -> the row; a row's own name is understood too
-WORDS: dict[str, str] = {"litert": "litert", "tflite": "tflite", "onnxruntime": "onnx", "null": "null"}
+WORDS: dict[str, str] = {
+    "litert": "litert",
+    "tflite": "tflite",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "mnn": "mnn",
+    "ncnn": "ncnn",
+    "null": "null",
+}
 
 
 def row_of(word: str, /) -> str:

@@ -137,7 +137,7 @@ def test_a_file_that_is_not_a_model_is_refused_with_a_reason(name, damage, model
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones():
-    with pytest.raises(RuntimeMissingError, match="litert, tflite, onnxruntime, null"):
+    with pytest.raises(RuntimeMissingError, match="litert, tflite, onnxruntime, openvino, mnn, ncnn, null"):
         open_runtime("abacus")
 
 
