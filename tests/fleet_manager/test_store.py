@@ -1,6 +1,5 @@
 """The database, on SQLite and on PostgreSQL: what is stored comes back, and migrations build the tables."""
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -19,21 +18,27 @@ from fleet_manager.rollout import Member, Tick, start, step
 from fleet_manager.store import Store, journal_rows
 from fleet_manager.tables import metadata
 from schemas.documents import DeploymentSpec, Desired, PackageRef, Reported, SplitConfig
+from tests.conftest import missing
 
 PACKAGE = PackageRef(digest="0" * 64, manifest_bytes=10, name="hands", version="1", model_digest="1" * 64)
 
 
+POSTGRES = find_postgres()
+
+
+def test_postgresql_is_here_for_every_test_of_the_store_below():
+    """Skips once for all of them, which are collected for PostgreSQL only where there is one."""
+    if POSTGRES is None:
+        missing("no PostgreSQL server is installed: the store's tests run on SQLite alone")
+
+
 @pytest.fixture(scope="session")
 def postgres_url(free_port):
-    programs = find_postgres()
-    if programs is None:
-        reason = "no PostgreSQL server is installed: its store tests are left out"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    with postgres_server(programs, free_port) as url:
+    with postgres_server(POSTGRES, free_port) as url:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
 def url(request, tmp_path):
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'fleet.db'}"
