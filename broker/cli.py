@@ -25,18 +25,13 @@ from broker.mosquitto import EmbeddedMosquitto, find_mosquitto
 from broker.mosquitto_conf import Purpose
 from broker.production import Production, write_production
 from schemas.errors import TopicError
+from schemas.places import cache_dir
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 broker = typer.Typer(no_args_is_help=True, help="Run or configure the broker. Example: headway broker run")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def _default_cache() -> Path:
-    """Where `make` unpacks Mosquitto: ``$XDG_CACHE_HOME/headway``, else ``~/.cache/headway``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "headway"
 
 
 @broker.command(epilog="Example: headway broker run --port 1883 --json")
@@ -60,7 +55,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="headway-broker-") as scratch:
         try:
             mosquitto = EmbeddedMosquitto(
-                find_mosquitto(cache or _default_cache()),
+                find_mosquitto(cache or cache_dir(os.environ)),
                 directory or Path(scratch),
                 port=port,
                 persistence=persist,

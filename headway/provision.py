@@ -21,8 +21,9 @@ from broker.mosquitto import find_mosquitto
 from headway import debian
 from headway.errors import DebianError, HeadwayError, ProvisionError
 from headway.photos import ensure_photos
-from headway.setup import cache_dir
 from inference.zoo import ZooError, fetch
+from schemas.generate import GenerateError, find_flatc
+from schemas.places import cache_dir
 
 FLATC_PACKAGE = "flatbuffers-compiler"
 _INSTALL_MOSQUITTO = "install Mosquitto with your system's package manager so that `mosquitto` is on PATH"
@@ -57,18 +58,19 @@ def ensure_mosquitto(cache: Path) -> Path:
 
 
 def ensure_flatc(cache: Path) -> Path:
-    """The schema compiler, which only tests and ``make schemas`` need: from PATH, else Debian's, unpacked.
+    """The schema compiler in our version, which only tests and ``make schemas`` need: from PATH, else Debian's, unpacked.
 
     Raises:
-        ProvisionError: there is none and no apt to get it with.
+        ProvisionError: there is none of this version and no apt to get it with.
     """
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(cache / FLATC_PACKAGE / "bin")])
-    found = shutil.which("flatc", path=path)
-    if found is not None:
-        return Path(found)
+    places = {**os.environ, "HEADWAY_CACHE": str(cache)}
+    # Absent or of another version here is what the next lines are for, not a failure yet.
+    with contextlib.suppress(GenerateError):
+        return find_flatc(places)
     try:
-        return debian.unpack_program(FLATC_PACKAGE, "usr/bin/flatc", cache=cache)
-    except DebianError as error:
+        debian.unpack_program(FLATC_PACKAGE, "usr/bin/flatc", cache=cache)
+        return find_flatc(places)  # another release of Debian has another version
+    except (DebianError, GenerateError) as error:
         raise ProvisionError(f"no flatc: {error}") from error
 
 

@@ -43,7 +43,10 @@ _INSTALL = ("-m", "pip", "--disable-pip-version-check", "--no-input", "install",
 
 
 def cache_dir(environ: Mapping[str, str]) -> Path:
-    """Where imported models, photos and unpacked servers live on this machine."""
+    """Where imported models, photos and unpacked servers live on this machine.
+
+    The rule of ``schemas.places``, said once more: no room can be imported before its packages are installed.
+    """
     if environ.get("HEADWAY_CACHE"):
         return Path(environ["HEADWAY_CACHE"])
     base = environ.get("XDG_CACHE_HOME")

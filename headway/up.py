@@ -15,8 +15,8 @@ from headway.cast import Cast, check_alive
 from headway.errors import HeadwayError, ProvisionError
 from headway.host import host_variant
 from headway.provision import ensure_models, ensure_mosquitto
-from headway.setup import cache_dir
 from observability import log
+from schemas.places import cache_dir
 
 CHECK_EVERY_S = 0.5
 EXIT_FAILED, EXIT_UNAVAILABLE = 1, 3

@@ -1,15 +1,9 @@
-"""Core: where this machine keeps imported models and built packages."""
+"""Core: the folders of imported models and built packages in this machine's cache."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-
-def cache_dir(environ: Mapping[str, str], /) -> Path:
-    """``$HEADWAY_CACHE``, else ``$XDG_CACHE_HOME/headway``, else ``~/.cache/headway``."""
-    if chosen := environ.get("HEADWAY_CACHE"):
-        return Path(chosen)
-    base = environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "headway"
+from schemas.places import cache_dir
 
 
 def models_dir(environ: Mapping[str, str], /) -> Path:

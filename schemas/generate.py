@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from schemas.errors import SchemaError
+from schemas.places import cache_dir
 
 FLATC_VERSION = "2.0.8"
 ROOM = Path(__file__).resolve().parent
@@ -36,26 +37,27 @@ def find_flatc(environ: Mapping[str, str] = os.environ) -> Path:
     """
     folders = [Path(each) for each in environ.get("PATH", os.defpath).split(os.pathsep) if each]
     others = []
-    for folder in (*folders, _cache_dir(environ) / "flatbuffers-compiler" / "bin"):
+    for folder in (*folders, cache_dir(environ) / "flatbuffers-compiler" / "bin"):
         found = shutil.which("flatc", path=str(folder))
         if found is None:
             continue
-        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+        said = _said_version(found)
         if FLATC_VERSION in said.split():
             return Path(found)
-        others.append(f"{found} says {said.strip() or 'nothing'}")
+        others.append(f"{found} says {said}")
     raise GenerateError(
         f"no flatc {FLATC_VERSION}, which this project is generated with: install it (Debian: "
         f"flatbuffers-compiler), or run `make test` once; {', '.join(others) or 'none was found'}"
     )
 
 
-def _cache_dir(environ: Mapping[str, str]) -> Path:
-    """Where the setup unpacks programs; the same place as ``headway.setup.cache_dir``, which is above us."""
-    if environ.get("HEADWAY_CACHE"):
-        return Path(environ["HEADWAY_CACHE"])
-    base = environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path(environ.get("HOME") or Path.home()) / ".cache") / "headway"
+def _said_version(flatc: str) -> str:
+    """What a flatc says of its version; why it says nothing where it does not start."""
+    try:
+        done = subprocess.run([flatc, "--version"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        return f"{error.strerror} when started"
+    return done.stdout.strip() or "nothing"
 
 
 def generate(output: Path, *, flatc: Path) -> dict[str, bytes]:

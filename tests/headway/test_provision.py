@@ -67,9 +67,47 @@ def test_neither_apt_nor_brew_names_what_to_install(no_mosquitto, tmp_path):
         provision.ensure_mosquitto(tmp_path)
 
 
+def write_flatc(folder, version):
+    folder.mkdir(parents=True, exist_ok=True)
+    flatc = folder / "flatc"
+    flatc.write_text(f"#!/bin/sh\necho flatc version {version}\n")
+    flatc.chmod(0o755)
+    return flatc
+
+
+def unpacking(version):
+    """Stands in for Debian's package: a flatc of this version."""
+
+    def unpack(package, program, *, cache):
+        assert (package, program) == ("flatbuffers-compiler", "usr/bin/flatc")
+        return write_flatc(cache / package / "bin", version)
+
+    return unpack
+
+
 def test_flatc_comes_from_debian_where_there_is_none(no_mosquitto, monkeypatch, tmp_path):
-    monkeypatch.setattr(debian, "unpack_program", lambda package, _, *, cache: cache / package)
-    assert provision.ensure_flatc(tmp_path) == tmp_path / "flatbuffers-compiler"
+    monkeypatch.setattr(debian, "unpack_program", unpacking("2.0.8"))
+    assert provision.ensure_flatc(tmp_path) == tmp_path / "flatbuffers-compiler" / "bin" / "flatc"
+
+
+def test_a_flatc_of_our_version_on_the_path_is_taken(no_mosquitto, tmp_path):
+    installed = write_flatc(no_mosquitto, "2.0.8")
+    assert provision.ensure_flatc(tmp_path) == installed
+
+
+def test_a_flatc_of_another_version_on_the_path_is_passed_over(no_mosquitto, monkeypatch, tmp_path):
+    write_flatc(no_mosquitto, "24.3.25")
+    monkeypatch.setattr(debian, "unpack_program", unpacking("2.0.8"))
+    unpacked = provision.ensure_flatc(tmp_path)
+    assert unpacked == tmp_path / "flatbuffers-compiler" / "bin" / "flatc"
+    monkeypatch.setattr(debian, "unpack_program", None)  # the second time it is there
+    assert provision.ensure_flatc(tmp_path) == unpacked
+
+
+def test_a_debian_with_another_flatc_says_which_one_is_needed(no_mosquitto, monkeypatch, tmp_path):
+    monkeypatch.setattr(debian, "unpack_program", unpacking("23.5.26"))
+    with pytest.raises(ProvisionError, match=r"no flatc: no flatc 2\.0\.8.*says flatc version 23\.5\.26"):
+        provision.ensure_flatc(tmp_path)
 
 
 def test_no_flatc_and_no_apt_names_the_fix(no_mosquitto, tmp_path):

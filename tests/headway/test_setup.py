@@ -17,6 +17,7 @@ from headway import setup, venv
 from headway.errors import SetupError
 from headway.setup import Plan, cache_dir, is_complete, set_up, stamped_extras
 from headway.steps import REMEDIES, Progress, remedy
+from schemas import places
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WAIT_S = 60.0
@@ -318,11 +319,16 @@ def test_every_remedy_tells_what_to_do():
     [
         ({"HEADWAY_CACHE": "/a", "XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/a"),
         ({"XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/b/headway"),
+        ({"HEADWAY_CACHE": "", "XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/b/headway"),
+        ({"HEADWAY_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/c"}, "/c/.cache/headway"),
+        ({"HEADWAY_CACHE": "here"}, "here"),
         ({"HOME": "/c"}, "/c/.cache/headway"),
+        ({"HOME": ""}, str(Path.home() / ".cache" / "headway")),
+        ({}, str(Path.home() / ".cache" / "headway")),
     ],
 )
-def test_the_cache_follows_the_environment(environ, expected):
-    assert cache_dir(environ) == Path(expected)
+def test_the_cache_follows_the_environment_before_and_after_the_packages_are_there(environ, expected):
+    assert cache_dir(environ) == places.cache_dir(environ) == Path(expected)
 
 
 def test_every_package_of_the_project_has_an_exact_version():

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench.good import good_messages
-from headway.setup import cache_dir
 from schemas import layout, messages
 from schemas.codec import decode
-from schemas.generate import GENERATED, ROOM, GenerateError, _cache_dir, find_flatc, generate, main
+from schemas.generate import GENERATED, ROOM, GenerateError, find_flatc, generate, main
 from tests.conftest import missing
 from tests.schemas import strategies
 from tests.schemas.field_list import breaks, read_field_list
@@ -101,9 +100,14 @@ def test_the_right_flatc_is_found_behind_a_wrong_one(tmp_path):
     assert find_flatc(environ) == installed
 
 
-@pytest.mark.parametrize("environ", [{"HEADWAY_CACHE": "/c"}, {"XDG_CACHE_HOME": "/x"}, {"HOME": "/h"}])
-def test_the_cache_is_where_the_setup_has_it(environ):
-    assert _cache_dir(environ) == cache_dir(environ)
+def test_a_flatc_that_does_not_start_is_passed_over_and_told(tmp_path):
+    broken = _says(tmp_path / "broken", "2.0.8")
+    broken.write_bytes(b"\x7fELF of another machine")
+    environ = {"PATH": str(broken.parent), "HEADWAY_CACHE": str(tmp_path / "cache")}
+    with pytest.raises(GenerateError, match="says Exec format error when started"):
+        find_flatc(environ)
+    unpacked = _says(tmp_path / "cache" / "flatbuffers-compiler" / "bin", "2.0.8")
+    assert find_flatc(environ) == unpacked
 
 
 @pytest.mark.parametrize("history", HISTORY, ids=lambda path: path.name)
