@@ -1,11 +1,13 @@
 """Shell: the rooms of one site on this machine, started in order and ended in order.
 
 Broker, manager, workers and headsets run as separate processes, exactly as on different machines: they
-meet only on the broker. Everything binds to loopback on free ports, so two casts never collide.
+meet only on the broker. Everything binds to loopback on free ports, so two casts never collide. What a headset
+looks at never stands on a command line: a camera's address may hold its password, and every user sees those.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +31,7 @@ class Cast:
     broker: EmbeddedMosquitto | None = field(default=None, init=False)
     manager_url: str = field(default="", init=False)
     children: dict[str, Child] = field(default_factory=dict, init=False)
+    source_files: dict[str, Path] = field(default_factory=dict, init=False, repr=False)  # by headset
 
     @property
     def logs(self) -> Path:
@@ -81,20 +84,38 @@ class Cast:
             + ["--variant", variant, "--max-hands", "1", "--json"],
         )
 
-    def start_headset(self, headset: str, arguments: list[str], *, broker_url: str | None = None) -> None:
-        """Start a headset; it is ready when the manager says so."""
-        command = [
-            "node",
-            "run",
-            "--id",
-            headset,
-            "--site",
-            self.site,
-            "--broker",
-            broker_url or self.broker_url,
-        ]
-        command += ["--state", str(self.folder / headset), "--json", *arguments]
+    def start_headset(
+        self, headset: str, arguments: list[str], *, source: str, broker_url: str | None = None
+    ) -> None:
+        """Start a headset that looks at ``source``; it is ready when the manager says so.
+
+        Raises:
+            ChildError: it cannot be started, or its source cannot be written down for it.
+        """
+        command = ["node", "run", "--id", headset, "--site", self.site]
+        command += ["--broker", broker_url or self.broker_url, "--state", str(self.folder / headset)]
+        command += ["--source-file", str(self._write_source(headset, source)), "--json", *arguments]
         self.children[headset] = start(headset, headway_command(*command), logs=self.logs)
+
+    def _write_source(self, headset: str, source: str) -> Path:
+        """A file with the source that only this user reads; removed with the headset's end."""
+        path = self.folder / f"{headset}.source"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # of a run that was killed
+            self.source_files[headset] = path
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(source + "\n")
+        except OSError as error:
+            raise ChildError(
+                f"cannot write {path} ({error.strerror}): free some space or choose another folder"
+            ) from error
+        return path
+
+    def _forget_sources(self, headsets: list[str]) -> None:
+        for headset in headsets:
+            if path := self.source_files.pop(headset, None):
+                path.unlink(missing_ok=True)
 
     def _start(self, name: str, arguments: list[str]) -> dict[str, object]:
         child = start(name, headway_command(*arguments), logs=self.logs)
@@ -108,16 +129,20 @@ class Cast:
     def stop_children(self, names: list[str]) -> dict[str, bytes]:
         """End these children together; returns what each still had to say on stdout."""
         chosen = [self.children.pop(name) for name in names if name in self.children]
-        for child in chosen:
-            if child.running:
-                child.process.terminate()
-        for child in chosen:
-            child.stop()
+        try:
+            for child in chosen:
+                if child.running:
+                    child.process.terminate()
+            for child in chosen:
+                child.stop()
+        finally:
+            self._forget_sources(names)
         return {child.name: child.rest() for child in chosen}
 
     def stop(self) -> None:
         """End everybody: headsets and workers first, then the manager, the broker last."""
-        self.stop_children([name for name in self.children if name != "manager"])
+        # A headset that could not be started is no child, but its source may be written down.
+        self.stop_children([name for name in {**self.children, **self.source_files} if name != "manager"])
         self.stop_children(["manager"])
         if self.broker is not None:
             self.broker.stop()

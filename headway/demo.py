@@ -35,12 +35,12 @@ from headway.operations import Operations
 from headway.play import GROUP, Play
 from headway.provision import ensure_mosquitto
 from headway.sabotage import bad_rollouts
-from headway.setup import cache_dir
 from headway.story_report import claims_of, read_events, write_report
 from headway.timeline import NOMINAL_S, SHORTEST_S, timeline
 from inference.errors import InferenceError
 from inference.publish import publish
 from observability import log
+from schemas.places import cache_dir
 
 SITE = "demo"
 HEADSETS = ("hs-1", "hs-2", "hs-3")
@@ -237,10 +237,11 @@ class _Stage:
             started_ns[headset] = time.monotonic_ns()
             cast.start_headset(
                 headset,
-                ["--source", source, "--models", str(material.models), "--variant", material.variant]
+                ["--models", str(material.models), "--variant", material.variant]
                 + ["--policy", "local", "--deadline-ms", str(DEADLINE_MS), "--offset", str(97 * number)]
                 + ["--device-class", DEVICE_CLASS]
                 + ["--events", str(self._work / f"{headset}.jsonl")],
+                source=source,
                 broker_url=link.url if number == 0 else None,
             )
         return started_ns

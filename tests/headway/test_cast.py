@@ -2,8 +2,10 @@
 
 import contextlib
 import socket
+import stat
 import time
 
+import psutil
 import pytest
 
 from headway.cast import Cast, check_alive
@@ -107,9 +109,77 @@ def test_a_worker_that_does_not_become_ready_is_an_error_and_ended_with_the_cast
 
 def test_a_headset_is_started_towards_the_broker_it_is_given(cast, tmp_path):
     cast.start_broker()
-    cast.start_headset(
-        "hs-1", ["--source", "folder:nothing", "--models", str(tmp_path)], broker_url="mqtt://x:1"
-    )
+    cast.start_headset("hs-1", ["--models", str(tmp_path)], source="folder:nothing", broker_url="mqtt://x:1")
     line = " ".join(" ".join(process.info["cmdline"]) for process in naming(tmp_path / "site" / "hs-1"))
     assert "node run --id hs-1 --site demo --broker mqtt://x:1" in line
     until(cast.fallen, timeout_s=20, what="the refusal of models that are not there")
+
+
+# -- a camera's password -------------------------------------------------------------------------------
+
+CAMERA = "rtsp://viewer:s3cret-word@127.0.0.1:1/stream"
+
+
+def family():
+    """All command lines of this test's children and theirs."""
+    words = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended, or ended and nobody waited for it yet
+            words += child.cmdline()
+    return words
+
+
+def test_a_cameras_password_stands_on_no_command_line_and_its_file_goes_with_the_headset(
+    cast, models_dir, tmp_path
+):
+    cast.start_broker()
+    cast.start_headset("hs-1", ["--models", str(models_dir)], source=CAMERA)
+    child, source = cast.children["hs-1"], tmp_path / "site" / "hs-1.source"
+    assert stat.S_IMODE(source.stat().st_mode) == 0o600
+    assert source.read_text() == CAMERA + "\n"
+    seen = []
+
+    def refused():
+        seen.extend(family())
+        return not child.running
+
+    until(refused, timeout_s=60, what="the refusal of a camera that is not there")
+    assert "--source-file" in seen
+    assert not [word for word in seen if "s3cret-word" in word or "viewer" in word]
+    assert "127.0.0.1:1/stream" in child.tail()  # it did read its file
+    assert "s3cret-word" not in child.log.read_text()
+    cast.stop_children(["hs-1"])
+    assert not source.exists()
+
+
+def test_the_source_of_a_headset_that_cannot_be_started_is_removed_with_the_cast(cast, tmp_path, monkeypatch):
+    def fail(name, *_, **__):
+        raise ChildError(f"{name} cannot be started")
+
+    cast.start_broker()
+    monkeypatch.setattr("headway.cast.start", fail)
+    with pytest.raises(ChildError):
+        cast.start_headset("hs-1", [], source=CAMERA)
+    cast.stop()
+    assert not list((tmp_path / "site").glob("*.source"))
+
+
+def test_a_source_that_a_killed_run_left_behind_is_replaced_by_one_only_this_user_reads(cast, tmp_path):
+    left = tmp_path / "site" / "hs-1.source"
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("old")
+    left.chmod(0o644)
+    cast.start_broker()
+    cast.start_headset("hs-1", ["--models", str(tmp_path)], source=CAMERA)
+    assert left.read_text() == CAMERA + "\n"
+    assert stat.S_IMODE(left.stat().st_mode) == 0o600
+    cast.stop()
+    assert not left.exists()
+
+
+def test_a_source_that_cannot_be_written_down_says_what_to_do(cast, tmp_path):
+    cast.start_broker()
+    (tmp_path / "site" / "hs-1.source").mkdir(parents=True)
+    with pytest.raises(ChildError, match="choose another folder"):
+        cast.start_headset("hs-1", [], source=CAMERA)
+    (tmp_path / "site" / "hs-1.source").rmdir()
