@@ -182,8 +182,10 @@ def difference(got: Array, wanted: Array, /) -> float:
     if got.shape != wanted.shape:
         return float("inf")
     first, second = got.astype(np.float64), wanted.astype(np.float64)
-    apart = np.where((first == second) | (np.isnan(first) & np.isnan(second)), 0.0, np.abs(first - second))
-    worst = float(np.max(apart, initial=0.0))
+    with np.errstate(invalid="ignore"):  # infinity less itself, which `equal` covers
+        apart = np.abs(first - second)
+    equal = (first == second) | (np.isnan(first) & np.isnan(second))
+    worst = float(np.max(np.where(equal, 0.0, apart), initial=0.0))
     return float("inf") if np.isnan(worst) else worst
 
 

@@ -17,6 +17,7 @@ from inference.parity import KernelPath, Pair, ParityReport, check_parity
 from inference.runtimes.options import RuntimeOptions
 
 DEFAULT_TIMEOUT_S = 120.0
+MODULE = "inference.parity_child"
 _MAX_DETAIL = 300
 _ANSWER, _PAIR = "answer", "pair"
 
@@ -39,7 +40,7 @@ def parity_in_child(
         "worker": _path_to_json(worker or device),
         "shapes": {name: list(shape) for name, shape in (shapes or {}).items()},
     }
-    command = [sys.executable, "-m", "inference.parity_child"]
+    command = [sys.executable, "-m", MODULE]
     try:
         done = subprocess.run(
             command,
