@@ -1,10 +1,16 @@
 """Every dependency has its line in docs/dependencies.md, and every line its dependency."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -12,7 +18,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def wanted():
     """Name -> extras that want it, as pyproject.toml says."""
-    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML; newer ones check this")
     document = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     groups = {"core": document["project"]["dependencies"], **document["project"]["optional-dependencies"]}
     names: dict[str, set[str]] = {"hatchling": {"build"}, "editables": {"build"}}
