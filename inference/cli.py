@@ -11,7 +11,7 @@ from typing import Annotated, cast
 
 import typer
 
-from inference import evaluate_hands
+from inference import evaluate_hands, place_cli
 from inference.cache import models_dir, packages_dir
 from inference.errors import InferenceError
 from inference.making import Making, make_float_package, make_int8_package, photo_paths
@@ -47,6 +47,7 @@ evaluate = typer.Typer(
     no_args_is_help=True,
 )
 evaluate.command("hands")(evaluate_hands.hands)
+model.command("place")(place_cli.place)
 
 
 @evaluate.callback()

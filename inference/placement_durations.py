@@ -53,8 +53,7 @@ class DurationTable:
             table[:, 1:, -1] = suffix[:, 1:]
         for (start, end), values in (measured_ns or {}).items():
             table[:, start, end] = values
-        count = prefix.shape[1]
-        table *= np.triu(np.ones((count, count)), k=1)
+        table = np.triu(table, k=1)
         return cls(ns=np.maximum.accumulate(table, axis=0))
 
 
@@ -62,4 +61,6 @@ def _levels(values: Sequence[Sequence[float]] | Floats, what: str) -> Floats:
     rows = np.asarray(values, dtype=np.float64)
     if rows.ndim != 2:
         raise PlacementError(f"{what} must have one row a level and one value a position")
+    if not np.isfinite(rows).all():
+        raise PlacementError(f"{what} must be finite: profile the model again")
     return rows

@@ -1,0 +1,147 @@
+"""``headway model place``: what it chooses, how it says why, and what it needs for that."""
+
+import hashlib
+import json
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from typer.testing import CliRunner
+
+from inference.cli import model as command
+from inference.errors import PlacementError
+from inference.placement_profiles import read_profile
+
+STEPS = 4
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A chain of four operators that halves its tensor with each of them."""
+    size, nodes, stored = 4096, [], []
+    for step in range(STEPS):
+        stored.append(helper.make_tensor(f"begin{step}", TensorProto.INT64, [1], [0]))
+        stored.append(helper.make_tensor(f"end{step}", TensorProto.INT64, [1], [size >> (step + 1)]))
+        nodes.append(helper.make_node("Slice", [f"t{step}", f"begin{step}", f"end{step}"], [f"t{step + 1}"]))
+    graph = helper.make_graph(
+        nodes,
+        "halves",
+        [helper.make_tensor_value_info("t0", TensorProto.FLOAT, [size])],
+        [helper.make_tensor_value_info(f"t{STEPS}", TensorProto.FLOAT, [size >> STEPS])],
+        stored,
+    )
+    path = tmp_path / "halves.onnx"
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    path.write_bytes(made.SerializeToString())
+    onnx.checker.check_model(str(path))
+    return path
+
+
+def profile(model, hardware, *, step_ms, **change):
+    """A profile with this time an operator; half as much again at p95, twice as much at p99."""
+    row = {
+        "schema": "headway.profile/1",
+        "hardware": hardware,
+        "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "levels": [0.5, 0.95, 0.99],
+        "positions": list(range(STEPS + 1)),
+        "prefix_ns": [[step_ms * 1e6 * k * slow for k in range(STEPS + 1)] for slow in (1, 1.5, 2)],
+    }
+    path = model.parent / f"{hardware}.json"
+    path.write_text(json.dumps(row | change))
+    return path
+
+
+def place(model, *more):
+    profiles = [profile(model, "hmd", step_ms=4), profile(model, "desktop", step_ms=0.2)]
+    words = ["place", str(model), "--device", "hmd", "--worker", "desktop", "--deadline", "20", *more]
+    words += [word for path in profiles for word in ("--profile", str(path))]
+    return CliRunner().invoke(command, words)
+
+
+def test_a_fast_road_sends_the_input_and_the_answer_says_what_it_is_made_of(model):
+    result = place(model, "--rtt", "2", "--uplink", "500", "--json")
+    assert result.exit_code == 0, result.output
+    view = json.loads(result.stdout)
+    chosen = view["chosen"]
+    assert chosen["id"] == "halves:0-4:raw"
+    assert chosen["words"] == ("the headset sends 16384 B of input, the worker runs all 4 and returns 1024 B")
+    assert sum(chosen["terms_ms"].values()) == pytest.approx(chosen["quantiles_ms"]["p50"], abs=0.001)
+    assert chosen["terms_ms"]["rtt"] == 2
+    assert {row["id"] for row in view["runners_up"]} >= {"halves:local"}
+    assert all(row["why_not"] for row in view["runners_up"])
+
+
+def test_survivors_join_without_gaps_from_local_to_offload(model):
+    view = json.loads(place(model, "--rtt", "2", "--uplink", "500", "--json").stdout)
+    reigns = view["survivors"]
+    assert reigns[0]["id"] == "halves:local"
+    assert reigns[-1]["id"] == "halves:0-4:raw"
+    assert reigns[0]["from_mbps"] == 0
+    assert reigns[-1]["to_mbps"] is None
+    assert [row["to_mbps"] for row in reigns[:-1]] == [row["from_mbps"] for row in reigns[1:]]
+
+
+def test_a_slow_road_keeps_the_model_on_the_headset(model):
+    result = place(model, "--rtt", "60", "--uplink", "40")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("halves:local: the headset runs all 4 operators")
+    assert "not chosen:" in result.stdout
+
+
+def test_a_shaky_road_is_judged_at_each_level(model):
+    steady = json.loads(place(model, "--rtt", "2", "--uplink", "500", "--json").stdout)
+    shaky = json.loads(place(model, "--rtt", "2,30,90", "--uplink", "500,5,1", "--json").stdout)
+    assert steady["chosen"]["chance"] == pytest.approx(0.99)
+    assert shaky["chosen"]["quantiles_ms"]["p99"] > shaky["chosen"]["quantiles_ms"]["p50"]
+    assert shaky["chosen"]["chance"] < 0.95
+
+
+def test_the_picture_is_written(model):
+    pytest.importorskip("matplotlib")
+    picture = model.parent / "place.png"
+    result = place(model, "--rtt", "2", "--uplink", "40", "--plot", str(picture))
+    assert result.exit_code == 0, result.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_missing_profile_is_named_with_its_fix(model):
+    words = ["place", str(model), "--device", "hmd", "--worker", "desktop", "--rtt", "2", "--uplink", "9"]
+    result = CliRunner().invoke(command, [*words, "--deadline", "20"])
+    assert result.exit_code == 3
+    assert "no profile of halves.onnx on hmd" in result.stderr
+    assert "headway model profile" in result.stderr
+
+
+@pytest.mark.parametrize("value", ["fast", "1,2", "-1", "nan", "0"])
+def test_rates_that_are_none_are_wrong_usage(model, value):
+    result = place(model, "--rtt", "2", "--uplink", value)
+    assert result.exit_code == 2
+    assert "--uplink" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"schema": "other"}, "is no profile"),
+        ({"levels": []}, "cannot be read"),
+        ({"prefix_ns": [[0, "x"]]}, "cannot be read"),
+    ],
+)
+def test_files_that_are_no_profiles_are_refused(model, change, reason):
+    with pytest.raises(PlacementError, match=reason):
+        read_profile(profile(model, "hmd", step_ms=1, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"positions": [0, 4]}, "covers 2 cuts"),
+        ({"prefix_ns": [[0.0, 1.0, 2.0, 3.0, 4.0]]}, "a row a level"),
+        ({"measured": [{"start": 0, "end": 9, "ns": [1, 2, 3]}]}, "not between its positions"),
+        ({"prefix_ns": [[0.0, float("inf"), 2.0, 3.0, 4.0]] * 3}, "finite"),
+    ],
+)
+def test_profiles_that_do_not_fit_the_model_are_refused(model, change, reason):
+    with pytest.raises(PlacementError, match=reason):
+        read_profile(profile(model, "hmd", step_ms=1, **change)).table(tuple(range(STEPS + 1)))
