@@ -1,16 +1,21 @@
 """The ``worker`` command. Options become ``WorkerOptions``; nothing is decided here."""
 
+from __future__ import annotations
+
 import json
 import signal
 import sys
 import threading
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from broker.login_options import PasswordFileOption, UsernameOption
+from cloud_worker import command_options as given
+
+if TYPE_CHECKING:
+    from cloud_worker.main import WorkerOptions
 
 worker = typer.Typer(
     help="Answer frames for headsets. Example: headway worker run --id w-1 --models ~/.cache/headway/models",
@@ -18,13 +23,6 @@ worker = typer.Typer(
 )
 
 _FAILED, _USAGE, _UNAVAILABLE = 1, 2, 3
-
-
-class Protocol(str, Enum):
-    """MQTT protocols as they are written on the command line."""
-
-    V5 = "5"
-    V311 = "311"
 
 
 @worker.callback()
@@ -37,55 +35,29 @@ def _group() -> None:
     "--models ~/.cache/headway/models"
 )
 def run(  # noqa: PLR0917 - typer reads one parameter per option
-    worker_id: Annotated[str, typer.Option("--id", help="Id of this worker, unique at the site.")],
-    broker: Annotated[str, typer.Option(help="Broker of the control session: mqtt://host:port.")],
-    site: Annotated[str, typer.Option(help="Site of the headsets to serve.")] = "demo",
-    data_broker: Annotated[
-        str | None, typer.Option(help="Broker that carries frames; the same one by default.")
-    ] = None,
-    task: Annotated[str, typer.Option(help="hands; with --runtime null any task.")] = "hands",
-    models: Annotated[
-        Path | None, typer.Option(envvar="HEADWAY_MODELS", help="Folder of model files.")
-    ] = None,
-    runtime: Annotated[
-        str, typer.Option(help="litert, tflite, onnxruntime, or null (computes nothing).")
-    ] = "litert",
-    provider: Annotated[
-        list[str] | None, typer.Option(help="Execution provider of onnxruntime, best first; may repeat.")
-    ] = None,
-    slots: Annotated[int, typer.Option(min=1, max=1024, help="Requests answered at a time.")] = 1,
-    queue: Annotated[int, typer.Option(min=1, max=4096, help="Headsets that may wait in line.")] = 16,
-    state: Annotated[
-        Path, typer.Option(envvar="HEADWAY_STATE", help="Folder of the session counter.")
-    ] = Path(".headway/worker"),
-    variant: Annotated[str, typer.Option(help="Size of the hand models: full or lite.")] = "full",
-    max_hands: Annotated[int, typer.Option(min=1, max=16, help="Hands looked for in a frame.")] = 2,
-    max_pixels: Annotated[
-        int, typer.Option(min=1, max=1 << 28, help="Larger images are refused before they are decoded.")
-    ] = 4096 * 2160,
-    null_reply_bytes: Annotated[
-        int, typer.Option(min=0, max=1 << 20, help="Size of the answer of --runtime null.")
-    ] = 1024,
-    protocol: Annotated[Protocol, typer.Option(help="MQTT protocol; 311 is 3.1.1.")] = Protocol.V5,
+    worker_id: given.WorkerIdOption,
+    broker: given.BrokerOption,
+    site: given.SiteOption = "demo",
+    data_broker: given.DataBrokerOption = None,
+    task: given.TaskOption = "hands",
+    models: given.ModelsOption = None,
+    runtime: given.RuntimeOption = "litert",
+    provider: given.ProviderOption = None,
+    slots: given.SlotsOption = 1,
+    queue: given.QueueOption = 16,
+    state: given.StateOption = Path(".headway/worker"),
+    variant: given.VariantOption = "full",
+    max_hands: given.MaxHandsOption = 2,
+    max_pixels: given.MaxPixelsOption = 4096 * 2160,
+    null_reply_bytes: given.NullReplyBytesOption = 1024,
+    protocol: given.ProtocolOption = given.Protocol.V5,
     username: UsernameOption = None,
     password_file: PasswordFileOption = None,
-    as_json: Annotated[  # noqa: FBT002 - a switch of the command line
-        bool, typer.Option("--json", help="A JSON line when ready and at the end.")
-    ] = False,
+    as_json: given.JsonOption = False,  # noqa: FBT002 - a switch of the command line
 ) -> None:
     """Serve headsets until SIGTERM or Ctrl-C: then refuse new work, finish what runs, and leave."""
-    # imported when called, so that `--help` needs neither models nor broker
-    from broker.credentials import read_password  # noqa: PLC0415
-    from broker.errors import RoadError, RoadMisuse  # noqa: PLC0415
-    from cloud_worker.errors import WorkerConfigError, WorkerError  # noqa: PLC0415
-    from cloud_worker.main import WorkerOptions, run_worker  # noqa: PLC0415
-    from observability import log  # noqa: PLC0415
-    from schemas.errors import SchemaError  # noqa: PLC0415
+    from cloud_worker.main import WorkerOptions  # noqa: PLC0415 - `--help` needs neither models nor broker
 
-    try:
-        password = read_password(password_file) if password_file else None
-    except RoadMisuse as error:
-        raise _end(error, code=_USAGE) from error
     options = WorkerOptions(
         worker=worker_id,
         site=site,
@@ -103,10 +75,31 @@ def run(  # noqa: PLR0917 - typer reads one parameter per option
         max_pixels=max_pixels,
         null_reply_bytes=null_reply_bytes,
         username=username,
-        password=password,
-        protocol=5 if protocol is Protocol.V5 else 311,
+        password=_password(password_file),
+        protocol=5 if protocol is given.Protocol.V5 else 311,
     )
-    log.configure("worker", worker_id, json=as_json)
+    _serve(options, as_json=as_json)
+
+
+def _password(file: Path | None) -> str | None:
+    from broker.credentials import read_password  # noqa: PLC0415 - as in ``run``
+    from broker.errors import RoadMisuse  # noqa: PLC0415 - the same
+
+    try:
+        return read_password(file) if file else None
+    except RoadMisuse as error:
+        raise _end(error, code=_USAGE) from error
+
+
+def _serve(options: WorkerOptions, *, as_json: bool) -> None:
+    """Run the worker to its end; its errors become exit codes."""
+    from broker.errors import RoadError, RoadMisuse  # noqa: PLC0415 - as in ``run``
+    from cloud_worker.errors import WorkerConfigError, WorkerError  # noqa: PLC0415 - the same
+    from cloud_worker.main import run_worker  # noqa: PLC0415 - the same
+    from observability import log  # noqa: PLC0415 - the same
+    from schemas.errors import SchemaError  # noqa: PLC0415 - the same
+
+    log.configure("worker", options.worker, json=as_json)
     stop = _stop_on_signals()
     try:
         report = run_worker(
