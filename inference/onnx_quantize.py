@@ -11,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnxruntime import quantization
 
 from inference.errors import GraphError, QuantiseRefusedError
 from inference.onnx_read import DAMAGE, OnnxModel, read_onnx, reason_of
+from inference.runtimes import usage_reports
 from inference.runtimes.base import Array
+
+usage_reports.switch_off()
+
+from onnxruntime import quantization  # noqa: E402  only after its reports are off
 
 _PER_CHANNEL_FROM_OPSET = 13
 _INT8 = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
