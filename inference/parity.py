@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.errors import InferenceError
-from inference.fingerprint import canaries_for, split_fingerprint
+from inference.fingerprint import CANARY_COUNT, canaries_for, split_fingerprint
 from inference.flow import Cut
 from inference.placed import open_part, run_whole
 from inference.runtimes.base import Array, Runtime
@@ -81,16 +81,18 @@ def check_parity(
     device: KernelPath,
     worker: KernelPath | None = None,
     canaries: Sequence[Sequence[Array]] = (),
+    canary_count: int = CANARY_COUNT,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     before: Callable[[Pair], None] | None = None,
 ) -> ParityReport:
     """Run ``[0, start)`` and ``[end, N)`` on the device's path, ``[start, end)`` on the worker's, for each pair.
 
     The reference is the whole on the device's path. ``worker`` is the same path where it is left out;
-    ``canaries`` are the inputs, made up without. ``before`` hears each pair before it runs.
+    ``canaries`` are the inputs; without, ``canary_count`` are made up. ``before`` hears each pair before it runs.
     """
     try:
         split = split_model(model.read_bytes(), shapes=shapes)
+        canaries = canaries or canaries_for(split.flow, count=canary_count)
         check = _Check(split, model, device=device, worker=worker or device, canaries=canaries)
     except (InferenceError, OSError) as error:
         return ParityReport(refused=str(error))
@@ -139,7 +141,7 @@ class _Check:
         self._split = split
         self._last = len(split.flow.operators)
         self._places = (device, worker, device)
-        self._canaries = canaries or canaries_for(split.flow)
+        self._canaries = canaries
         self._inputs = [split.flow.tensors[index].name for index in split.flow.inputs]
         self._outputs = [split.flow.tensors[index].name for index in split.flow.outputs]
         self._expected = self._answers(((0, self._last), (0, 0), (0, 0)))

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inference.fingerprint import CANARY_COUNT
 from inference.parity import KernelPath, Pair, ParityReport, check_parity
 from inference.runtimes.options import RuntimeOptions
 
@@ -30,6 +31,7 @@ def parity_in_child(
     device: KernelPath,
     worker: KernelPath | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    canary_count: int = CANARY_COUNT,
     timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> ParityReport:
     """``check_parity`` on made-up canaries in a child; a crash or a hang is a refusal that names the pair."""
@@ -38,6 +40,7 @@ def parity_in_child(
         "pairs": [list(pair) for pair in pairs],
         "device": _path_to_json(device),
         "worker": _path_to_json(worker or device),
+        "canaries": canary_count,
         "shapes": {name: list(shape) for name, shape in (shapes or {}).items()},
     }
     command = [sys.executable, "-m", MODULE]
@@ -108,6 +111,7 @@ def _main() -> int:
         device=_path_from_json(question["device"]),
         worker=_path_from_json(question["worker"]),
         shapes={name: tuple(shape) for name, shape in question["shapes"].items()},
+        canary_count=question["canaries"],
         before=lambda pair: _say(_PAIR, pair),
     )
     _say(_ANSWER, dataclasses.asdict(report))
