@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from inference.runtimes.registry import WORDS
+
 
 class Protocol(str, Enum):
     """MQTT protocols as they are written on the command line."""
@@ -24,9 +26,12 @@ DataBrokerOption = Annotated[
 ]
 TaskOption = Annotated[str, typer.Option(help="hands; with --runtime null any task.")]
 ModelsOption = Annotated[Path | None, typer.Option(envvar="HEADWAY_MODELS", help="Folder of model files.")]
-RuntimeOption = Annotated[str, typer.Option(help="litert, tflite, onnxruntime, or null (computes nothing).")]
+RuntimeOption = Annotated[
+    str, typer.Option(help=f"Engine: one of {', '.join(WORDS)}; null computes nothing.")
+]
 ProviderOption = Annotated[
-    list[str] | None, typer.Option(help="Execution provider of onnxruntime, best first; may repeat.")
+    list[str] | None,
+    typer.Option(help="Execution provider of onnxruntime or device of OpenVINO, best first; may repeat."),
 ]
 SlotsOption = Annotated[int, typer.Option(min=1, max=1024, help="Requests answered at a time.")]
 QueueOption = Annotated[int, typer.Option(min=1, max=4096, help="Headsets that may wait in line.")]
