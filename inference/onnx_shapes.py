@@ -137,27 +137,25 @@ def constant_values(model: OnnxModel) -> Values:
 def _fix(row: Any, chosen: Sequence[int] | None) -> tuple[int, ...] | None:
     if row.type.WhichOneof("value") != "tensor_type":
         raise GraphError(f"input {row.name!r} is no tensor: export the model with tensors only")
-    kind = row.type.tensor_type
-    known = kind.HasField("shape")
+    kind = row.type.tensor_type  # with a shape of some rank: the checker refuses inputs without
     # negative sizes stand for free ones in files of some exporters
     sizes = [d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None for d in kind.shape.dim]
-    if known and None not in sizes and chosen is None:
+    if None not in sizes and chosen is None:
         return None
-    if chosen is None and known and None not in sizes[1:]:
+    if chosen is None and None not in sizes[1:]:
         chosen = [1, *(size for size in sizes[1:] if size is not None)]
     if chosen is None:
         shown = [d.dim_param or d.dim_value or "?" for d in kind.shape.dim]
         raise GraphError(f"input {row.name!r} has free dimensions {shown}: choose a shape for it")
-    fits = not known or (
-        len(chosen) == len(sizes)
-        and all(have in (None, want) for have, want in zip(sizes, chosen, strict=True))
+    fits = len(chosen) == len(sizes) and all(
+        have in (None, want) for have, want in zip(sizes, chosen, strict=True)
     )
     if not fits or any(size < 1 for size in chosen):
         raise GraphError(f"shape {tuple(chosen)} does not fit input {row.name!r} of {sizes}: choose another")
     kind.ClearField("shape")
     for size in chosen:
         kind.shape.dim.add().dim_value = size
-    return tuple(chosen) if None in sizes or not known else None
+    return tuple(chosen) if None in sizes else None
 
 
 def _type_of(row: Any) -> TensorType:

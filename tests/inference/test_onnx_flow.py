@@ -222,3 +222,14 @@ def test_arithmetic_on_shapes_that_cannot_be_worked_out_is_refused():
     )
     with pytest.raises(GraphError):
         onnx_flow(content)
+
+
+def test_an_input_without_any_shape_is_refused():
+    content = made([node("Relu", ["x"], ["y"])], inputs=[row("x", None)], outputs=[row("y", None)])
+    with pytest.raises(GraphError, match="shape"):
+        onnx_flow(content, shapes={"x": (1,)})
+
+
+def test_a_negative_size_counts_as_free():
+    content = simple(node("Relu", ["x"], ["y"]), x=(-1, 3, 8, 8))
+    assert onnx_graph(content).fixed == {"x": IMAGE}

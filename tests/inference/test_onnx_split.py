@@ -8,11 +8,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from inference.errors import GraphError
+from inference.errors import GraphError, RuntimeMissingError
 from inference.onnx_split import split_onnx
 from inference.placed import open_part, run_whole
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
+from inference.split import split_model
 from inference.zoo import ZooError, fetch
 from tests.conftest import missing
 from tests.inference.onnx_made import (
@@ -175,3 +176,15 @@ def test_an_input_that_is_an_output_too_belongs_to_no_part(exact):
     assert split.part_outputs(0, 1) == ("y",)
     inputs = inputs_of(split)
     assert set(outputs_of(split, (), runtime=exact, inputs=inputs)) == {"x", "y"}
+
+
+def test_an_optimisation_that_onnxruntime_lacks_is_refused_with_the_list_of_those_it_has():
+    with pytest.raises(RuntimeMissingError, match="none, basic, extended, all"):
+        open_runtime("onnx", options=RuntimeOptions(optimisation="most"))
+
+
+def test_the_front_cuts_onnx_files_like_tflite_files():
+    content = skip_model(batch="n")
+    split = split_model(content, shapes={"x": (2, *IMAGE[1:])})
+    assert split.flow.file_format == "onnx"
+    assert split.part(1, 4) == split_onnx(content, shapes={"x": (2, *IMAGE[1:])}).part(1, 4)
