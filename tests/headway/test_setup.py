@@ -19,6 +19,11 @@ from headway.setup import Plan, cache_dir, is_complete, set_up, stamped_extras
 from headway.steps import REMEDIES, Progress, remedy
 from schemas import places
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 WAIT_S = 60.0
 
@@ -332,7 +337,6 @@ def test_the_cache_follows_the_environment_before_and_after_the_packages_are_the
 
 
 def test_every_package_of_the_project_has_an_exact_version():
-    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML; newer ones check this")
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
