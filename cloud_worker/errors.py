@@ -19,9 +19,13 @@ class WorkerConfigError(WorkerError):
 
 
 class CannotAnswerError(WorkerError):
-    """One request has no answer. ``reason`` goes on the wire, ``detail`` says what to change."""
+    """One request has no answer. ``reason`` goes on the wire, ``detail`` says what to change.
 
-    def __init__(self, reason: RefusalReason, detail: str) -> None:
+    ``retry_after_ms``: when the same request may be answered, 0 where that will not change.
+    """
+
+    def __init__(self, reason: RefusalReason, detail: str, *, retry_after_ms: int = 0) -> None:
         super().__init__(f"{reason.name.lower()}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.retry_after_ms = retry_after_ms

@@ -62,7 +62,12 @@ def answer_request(
     try:
         answer = answerers[request.header.task].answer(request)
     except CannotAnswerError as error:
-        return Refused(request=request, reason=error.reason, detail=error.detail)
+        return Refused(
+            request=request,
+            reason=error.reason,
+            detail=error.detail,
+            retry_after_ms=error.retry_after_ms,
+        )
     except Exception as error:  # noqa: BLE001 - a request gets its reply whatever its task does; it is logged
         _log.exception("a task failed", task=request.task_word, device=request.device)
         detail = f"{type(error).__name__} in the task: see the worker's log"

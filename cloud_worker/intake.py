@@ -14,16 +14,21 @@ from dataclasses import dataclass
 
 from cloud_worker.request import Refused, Request, Work
 from schemas.messages import Frame, RefusalReason, Task, TensorFrame
+from schemas.placements import WHOLE_TASK
 
 NO_DIGEST = bytes(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What the worker takes for one task: message kinds and model digests (32 bytes each)."""
+    """What the worker takes for one task: message kinds and model digests (32 bytes each).
+
+    ``part_models``: those of which parts are answered; which parts is known to whoever answers them.
+    """
 
     kinds: tuple[type[Work], ...] = (Frame,)
     models: frozenset[bytes] = frozenset()
+    part_models: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +58,11 @@ def _unsupported(request: Request, config: IntakeConfig) -> str | None:
 
 def _unknown_placement(request: Request, config: IntakeConfig) -> str | None:
     placement = request.header.placement_id
-    # live tensors always belong to a cut; placement 0 is the whole model, which starts from pixels
-    if placement in config.placements and not (isinstance(request.message, TensorFrame) and placement == 0):
+    # live tensors always belong to a cut; placement 0 is the whole task, which starts from pixels
+    live = isinstance(request.message, TensorFrame)
+    if live and placement != WHOLE_TASK and config.offers[request.header.task].part_models:
+        return None
+    if placement in config.placements and not (live and placement == WHOLE_TASK):
         return None
     known = ", ".join(str(known) for known in sorted(config.placements))
     return f"{type(request.message).__name__} with placement {placement}; this worker knows {known}"
@@ -63,6 +71,10 @@ def _unknown_placement(request: Request, config: IntakeConfig) -> str | None:
 def _unknown_model(request: Request, config: IntakeConfig) -> str | None:
     digest = request.header.model_digest
     offer = config.offers[request.header.task]
+    if isinstance(request.message, TensorFrame):  # positions mean nothing without the model they count in
+        if digest in offer.part_models or not offer.part_models:
+            return None
+        return f"no parts of model {digest.hex()[:12]}… here: ask a worker whose presence names its kernels"
     if digest == NO_DIGEST or digest in offer.models:
         return None
     return f"model {digest.hex()[:12]}… is not loaded here: ask for one that the worker's presence names"

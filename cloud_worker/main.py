@@ -106,6 +106,8 @@ def run_worker(
             while not stop.wait(LOAD_EVERY_S):
                 process.service.beat()
         finally:
+            if kitchen.parts is not None:
+                kitchen.parts.stop()
             finished = process.service.leave(timeout_s=options.drain_s)
     return {"worker": options.worker, "drained": finished, **asdict(process.tally.snapshot())}
 
@@ -143,7 +145,11 @@ def make_kitchen(options: WorkerOptions) -> Kitchen:
 def build(options: WorkerOptions, kitchen: Kitchen, *, reactor: Reactor, registry: Registry) -> Process:
     """Wire one worker: models first, so that nobody hears of a worker that cannot answer yet."""
     identity = _identity(options, kitchen)
-    presence = Presence(identity, wall_ms=lambda: time.time_ns() // 1_000_000)
+    presence = Presence(
+        identity,
+        wall_ms=lambda: time.time_ns() // 1_000_000,
+        placements=kitchen.parts.placements if kitchen.parts else dict,
+    )
     control_config = _session_config(options, identity, traffic=Traffic.CONTROL)
     data_config = _session_config(options, identity, traffic=Traffic.DATA)
     tally = Tally(registry)
@@ -172,6 +178,9 @@ def build(options: WorkerOptions, kitchen: Kitchen, *, reactor: Reactor, registr
         later=reactor.call_later,
         rng=random.Random(secrets.randbits(64)),  # noqa: S311 - jitter is no secret
     )
+    if kitchen.parts is not None:
+        kitchen.parts.on_proved = service.announce
+        kitchen.parts.start()
     return Process(service=service, control=control, data=data, tally=tally, identity=identity)
 
 
@@ -180,7 +189,9 @@ def _executor(options: WorkerOptions, kitchen: Kitchen, *, finish: Finish) -> Ex
         IntakeConfig(
             offers={
                 task: Offer(
-                    kinds=kinds, models=frozenset({kitchen.digests[task]} if task in kitchen.digests else ())
+                    kinds=kinds,
+                    models=frozenset({kitchen.digests[task]} if task in kitchen.digests else ()),
+                    part_models=frozenset(kitchen.parts.models if kitchen.parts else ()),
                 )
                 for task, kinds in kitchen.kinds.items()
             },
@@ -211,6 +222,7 @@ def _identity(options: WorkerOptions, kitchen: Kitchen) -> Identity:
         slots=options.slots,
         models={task.name.lower(): digest.hex() for task, digest in kitchen.digests.items()},
         runtimes=kitchen.runtimes,
+        kernels=kitchen.kernels,
         data_url=options.data_url,
     )
 
@@ -256,5 +268,6 @@ def _introduction(identity: Identity, options: WorkerOptions) -> dict[str, objec
         "tasks": list(identity.tasks),
         "models": dict(identity.models),
         "runtimes": dict(identity.runtimes),
+        "kernels": dict(identity.kernels),
         "slots": identity.slots,
     }

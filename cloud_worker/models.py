@@ -1,17 +1,23 @@
 """Shell: model files of a folder, opened with the chosen engine.
 
 Files are found by the names under which the models are published, with the engine's suffix. Every slot opens
-its own copies, because a model belongs to one thread; digests are taken once.
+its own copies, because a model belongs to one thread; digests are taken once. Packages of the task in the same
+folder, or in ``packages`` below it, are answered in parts only.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cloud_worker.answerers import Answerer, HandsAnswerer, NullAnswerer
 from cloud_worker.errors import WorkerConfigError
+from cloud_worker.part_models import packaged_models, part_models
+from cloud_worker.proofs import Proofs, prove_in_child
+from cloud_worker.split_answerer import EitherWay, SplitAnswerer
 from inference.errors import InferenceError
+from inference.parity import KernelPath
 from inference.runtimes.base import Runtime
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import RUNTIMES, WORDS, open_runtime, row_of
@@ -34,6 +40,13 @@ class Kitchen:
     digests: Mapping[Task, bytes]
     runtimes: Mapping[str, str]
     takes_time: bool = True  # False: answered on the reactor's thread
+    parts: Proofs | None = None  # the models of which parts are answered
+
+    @property
+    def kernels(self) -> dict[str, str]:
+        """Fingerprints of the kernels that compute the models of which parts are answered, by hex digest."""
+        models = {} if self.parts is None else self.parts.models
+        return {digest.hex(): model.kernel for digest, model in models.items()}
 
 
 def null_kitchen(tasks: tuple[Task, ...], *, reply_bytes: int) -> Kitchen:
@@ -74,31 +87,41 @@ def hands_kitchen(
             f"no model file {' and '.join(absent)}: pass the folder that holds it with --models, "
             f"or choose another --runtime"
         )
+    options = RuntimeOptions(providers=providers)
     try:
-        engine = open_runtime(row_of(runtime), options=RuntimeOptions(providers=providers))
+        engine = open_runtime(row_of(runtime), options=options)
     except InferenceError as error:
         raise WorkerConfigError(str(error)) from error
     digest = hashlib.sha256(files["landmark"].read_bytes()).digest()
     config = HandsConfig(max_hands=max_hands)
+    where = KernelPath(runtime=row_of(runtime), options=options, threads=threads)
+    packaged = packaged_models(folder, task=Task.HANDS.name.lower(), suffixes=row.suffixes)
+    parts = Proofs(
+        part_models([files["landmark"], *packaged], runtime=engine, threads=threads),
+        prove=partial(prove_in_child, where=where),
+    )
 
     def make() -> dict[Task, Answerer]:
-        return {
-            Task.HANDS: _hands(
-                engine,
-                files,
-                digest=digest,
-                threads=threads,
-                max_pixels=max_pixels,
-                clock_ns=clock_ns,
-                config=config,
-            )
-        }
+        whole = _hands(
+            engine,
+            files,
+            digest=digest,
+            threads=threads,
+            max_pixels=max_pixels,
+            clock_ns=clock_ns,
+            config=config,
+        )
+        split = SplitAnswerer(
+            parts, runtime=engine, threads=threads, max_subjects=max_hands, clock_ns=clock_ns
+        )
+        return {Task.HANDS: EitherWay(whole=whole, parts=split)}
 
     return Kitchen(
         make_answerers=make,
         kinds={Task.HANDS: (Frame,)},
         digests={Task.HANDS: digest},
         runtimes={engine.name: engine.version},
+        parts=parts,
     )
 
 

@@ -2,7 +2,7 @@
 
 The same ``session`` number stands in birth and will, so that an offline of an older connection can be told
 from one of this. Keeps the number of the present connection, because a resync or a clean leave has to
-publish it again, and whether the worker is leaving: from then on every word is an offline, also the birth of
+publish it again, where ``placements`` are read afresh, and whether the worker is leaving: from then on every word is an offline, also the birth of
 a connection that comes back meanwhile. Reads no clock: the wall time comes through ``wall_ms``.
 """
 
@@ -17,7 +17,10 @@ from schemas.topics import row, topic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who this worker is; ``models`` maps a task's word to the hex digest of the model that answers it."""
+    """Who this worker is; ``models`` maps a task's word to the hex digest of the model that answers it.
+
+    ``kernels`` maps the hex digest of a model to the fingerprint of what computes it here.
+    """
 
     site: str
     worker: str
@@ -27,14 +30,22 @@ class Identity:
     slots: int = 1
     models: Mapping[str, str] = field(default_factory=dict)
     runtimes: Mapping[str, str] = field(default_factory=dict)
+    kernels: Mapping[str, str] = field(default_factory=dict)
     data_url: str | None = None
 
 
 class Presence:
     """Births, wills and leaves of one worker."""
 
-    def __init__(self, identity: Identity, *, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        wall_ms: Callable[[], int],
+        placements: Callable[[], Mapping[str, tuple[int, ...]]] = dict,
+    ) -> None:
         self._identity = identity
+        self._placements = placements
         self._wall_ms = wall_ms
         self._session = 0
         self._leaving = False
@@ -93,6 +104,8 @@ class Presence:
             tasks=who.tasks,
             models=dict(who.models),
             runtimes=dict(who.runtimes),
+            kernels=dict(who.kernels),
+            placements=dict(self._placements()),
             slots=who.slots,
             data_url=who.data_url,
             sent_ms=self._wall_ms(),

@@ -80,13 +80,19 @@ class Service:
         self._data.close()
         return finished
 
+    def announce(self) -> None:
+        """Say again who this worker is, because something about it changed; from any thread."""
+        with self._word:
+            if not self._presence.leaving:
+                self._say(self._presence.online())
+
     def _resync(self, delivery: Delivery) -> None:
         try:
             order = parse_document(Resync, delivery.payload)
         except MalformedMessage as error:
             _log.warning("a resync was not readable", reason=error.reason.value, detail=error.detail)
             return
-        self._later(self._rng.uniform(0, order.jitter_ms / 1000), self._say_online)
+        self._later(self._rng.uniform(0, order.jitter_ms / 1000), self.announce)
 
     def _namesake(self, delivery: Delivery) -> None:
         """Say it once per process when somebody else is online under this worker's id."""
@@ -104,11 +110,6 @@ class Service:
                 worker=self._identity.worker,
                 boot_id=said.boot_id,
             )
-
-    def _say_online(self) -> None:
-        with self._word:
-            if not self._presence.leaving:
-                self._say(self._presence.online())
 
     def _say_goodbye(self) -> None:
         with self._word:

@@ -6,9 +6,14 @@ from cloud_worker.intake import Intake, IntakeConfig, Offer
 from schemas.messages import Audio, Encoding, RefusalReason, Task
 from tests.cloud_worker.builders import MS, frame, header, request, tensor_frame
 
-LOADED = b"\x07" * 32
+LOADED, CUTTABLE = b"\x07" * 32, b"\x09" * 32
 CONFIG = IntakeConfig(
-    offers={Task.HANDS: Offer(models=frozenset({LOADED})), Task.TEXT: Offer()}, depth=2, max_pixels=64 * 48
+    offers={
+        Task.HANDS: Offer(models=frozenset({LOADED}), part_models=frozenset({CUTTABLE})),
+        Task.TEXT: Offer(),
+    },
+    depth=2,
+    max_pixels=64 * 48,
 )
 AUDIO = Audio(header=header(), sample_rate_hz=16000, channels=1, encoding=Encoding.PCM_S16LE, payload=b"\0\0")
 
@@ -18,9 +23,20 @@ REFUSED = [
     ("a placement nobody announced", request(placement_id=9), RefusalReason.UNKNOWN_PLACEMENT),
     ("tensors without a cut", request(message=tensor_frame()), RefusalReason.UNKNOWN_PLACEMENT),
     (
-        "tensors of an unknown cut",
-        request(message=tensor_frame(placement_id=3)),
+        "tensors for a task that is not answered in parts",
+        request(message=tensor_frame(placement_id=3, task=Task.TEXT)),
         RefusalReason.UNKNOWN_PLACEMENT,
+    ),
+    (
+        "tensors of a model that is answered whole only",
+        request(message=tensor_frame(placement_id=3, model_digest=LOADED)),
+        RefusalReason.UNKNOWN_MODEL,
+    ),
+    ("tensors of no model", request(message=tensor_frame(placement_id=3)), RefusalReason.UNKNOWN_MODEL),
+    (
+        "a frame for a model that is answered in parts only",
+        request(model_digest=CUTTABLE),
+        RefusalReason.UNKNOWN_MODEL,
     ),
     ("a model that is not loaded", request(model_digest=b"\x08" * 32), RefusalReason.UNKNOWN_MODEL),
     ("more pixels than allowed", request(message=frame(width=65, height=48)), RefusalReason.TOO_LARGE),
@@ -43,6 +59,11 @@ def test_the_loaded_model_may_be_asked_for_by_name_or_left_open():
     intake = Intake(CONFIG)
     assert intake.offer(request("h-1", model_digest=LOADED), now_ns=0) == ()
     assert intake.offer(request("h-2"), now_ns=0) == ()
+
+
+def test_live_tensors_of_a_model_that_is_cut_here_are_let_through_to_who_knows_its_placements():
+    asked = request(message=tensor_frame(placement_id=3, model_digest=CUTTABLE))
+    assert Intake(CONFIG).offer(asked, now_ns=0) == ()
 
 
 def test_a_full_line_refuses_another_headset_but_not_a_newer_frame_of_one_in_line():

@@ -1,0 +1,159 @@
+"""Core: the part of a task that a placement leaves to the worker: live tensors in, live tensors out.
+
+One instance belongs to one slot, because an opened part belongs to one thread. Opens a part when it is first asked
+for and keeps the last ``MAX_OPEN``. Refuses placements that were not proved, and whatever is not exactly what the
+part reads.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cloud_worker.answerers import Answerer
+from cloud_worker.errors import CannotAnswerError
+from cloud_worker.part_models import PartModel
+from cloud_worker.proofs import Proofs
+from cloud_worker.request import Answer, Request
+from inference.errors import TaskError
+from inference.live_tensors import Edge
+from inference.placed import Part, open_part
+from inference.runtimes.base import Runtime
+from schemas.messages import RefusalReason, TensorFrame
+from schemas.placements import Placement, PlacementIdError, placement_of
+
+MAX_OPEN = 8  # parts held open in a slot; each holds its weights and its arena
+PROOF_RETRY_MS = 1000  # a proof takes about so long
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Opened:
+    part: Part
+    up: Edge
+    down: Edge
+
+
+class SplitAnswerer:
+    """Runs ``operators[start:end)`` of a model for each of at most ``max_subjects`` hands."""
+
+    def __init__(
+        self,
+        proofs: Proofs,
+        *,
+        runtime: Runtime,
+        threads: int,
+        max_subjects: int,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._proofs = proofs
+        self._runtime = runtime
+        self._threads = threads
+        self._max_subjects = max_subjects
+        self._clock_ns = clock_ns
+        self._open: OrderedDict[tuple[bytes, Placement], _Opened] = OrderedDict()
+
+    def answer(self, request: Request, /) -> Answer:
+        """Run the part that the request's header names.
+
+        Raises:
+            CannotAnswerError: an unknown model or placement, or tensors that are not what the part reads.
+        """
+        frame = request.message
+        if not isinstance(frame, TensorFrame):
+            raise CannotAnswerError(
+                RefusalReason.UNSUPPORTED_TASK, "a part takes live tensors: send a TensorFrame"
+            )
+        started_ns = self._clock_ns()
+        model, placement = self._resolve(request)
+        opened = self._opened(model, placement)
+        subjects = self._subjects(frame, opened)
+        try:
+            rows = opened.up.unpack(frame.tensors, subjects=subjects)
+        except TaskError as error:
+            raise CannotAnswerError(RefusalReason.MALFORMED, str(error)) from error
+        decoded_ns = self._clock_ns()
+        tensors = tuple(
+            tensor
+            for number, row in enumerate(rows)
+            for tensor in opened.down.pack(number, opened.part.run(row))
+        )
+        return Answer(
+            model_digest=model.digest,
+            decode_ns=decoded_ns - started_ns,
+            run_ns=self._clock_ns() - decoded_ns,
+            tensors=tensors,
+        )
+
+    def close(self) -> None:
+        """Release every part."""
+        while self._open:
+            self._open.popitem()[1].part.close()
+
+    def _resolve(self, request: Request) -> tuple[PartModel, Placement]:
+        header = request.header
+        model = self._proofs.models.get(header.model_digest)
+        if model is None:
+            raise CannotAnswerError(
+                RefusalReason.UNKNOWN_MODEL,
+                f"no parts of model {header.model_digest.hex()[:12]}… here: ask a worker whose presence "
+                f"names its kernels",
+            )
+        try:
+            placement = placement_of(header.placement_id)
+        except PlacementIdError as error:
+            raise CannotAnswerError(RefusalReason.UNKNOWN_PLACEMENT, str(error)) from error
+        if not self._proofs.is_proved(model.digest, placement):
+            why = self._proofs.want(model.digest, placement)
+            raise CannotAnswerError(
+                RefusalReason.UNKNOWN_PLACEMENT,
+                why or f"operators {placement.start} to {placement.end} are being proved here: ask again",
+                retry_after_ms=0 if why else PROOF_RETRY_MS,
+            )
+        return model, placement
+
+    def _opened(self, model: PartModel, placement: Placement) -> _Opened:
+        key = (model.digest, placement)
+        opened = self._open.get(key)
+        if opened is None:
+            start, end = placement.start, placement.end
+            opened = self._open[key] = _Opened(
+                part=open_part(model.split, start, end, runtime=self._runtime, threads=self._threads),
+                up=Edge(model.split, model.split.part_inputs(start, end)),
+                down=Edge(model.split, model.split.part_outputs(start, end)),
+            )
+            while len(self._open) > MAX_OPEN:
+                self._open.popitem(last=False)[1].part.close()
+        self._open.move_to_end(key)
+        return opened
+
+    def _subjects(self, frame: TensorFrame, opened: _Opened) -> int:
+        """For how many hands the tensors are, by their number alone."""
+        each = len(opened.up.tensors)
+        subjects = max(1, len(frame.tensors) // each)
+        if subjects > self._max_subjects:
+            raise CannotAnswerError(
+                RefusalReason.TOO_LARGE,
+                f"tensors of {subjects} hands, allowed are {self._max_subjects}: send fewer hands",
+            )
+        return subjects
+
+
+class EitherWay:
+    """Answers frames with the whole task and live tensors with a part of its model."""
+
+    def __init__(self, *, whole: Answerer, parts: SplitAnswerer) -> None:
+        self._whole = whole
+        self._parts = parts
+
+    def answer(self, request: Request, /) -> Answer:
+        """Compute the answer.
+
+        Raises:
+            CannotAnswerError: this request has none.
+        """
+        chosen = self._parts if isinstance(request.message, TensorFrame) else self._whole
+        return chosen.answer(request)
+
+    def close(self) -> None:
+        """Release the models of both."""
+        self._parts.close()
+        self._whole.close()

@@ -1,0 +1,260 @@
+"""A worker's parts: proved before they are used, exact when they are, refused with what was expected otherwise."""
+
+import threading
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from cloud_worker.errors import CannotAnswerError
+from cloud_worker.models import hands_kitchen
+from cloud_worker.part_models import part_models
+from cloud_worker.proofs import Proofs
+from cloud_worker.split_answerer import MAX_OPEN, SplitAnswerer
+from inference.live_tensors import Edge
+from inference.placed import open_part
+from inference.runtimes.registry import open_runtime
+from inference.tasks.landmark import hand_crop
+from inference.tasks.roi import Roi
+from schemas.documents import MAX_PLACEMENTS
+from schemas.messages import RefusalReason, Task, Tensor, TensorFrame
+from schemas.placements import Placement
+from tests.cloud_worker.builders import header, request
+from tests.cloud_worker.conftest import until
+
+U_SHAPE = Placement(start=20, end=59)
+MIDDLES = [(20, end) for end in range(42, 58, 4)] + [(24, end) for end in range(42, 63, 4)]
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    return open_runtime("litert")
+
+
+@pytest.fixture(scope="module")
+def models(models_dir, runtime):
+    return part_models([models_dir / "hand_landmark_full.tflite"], runtime=runtime, threads=1)
+
+
+@pytest.fixture(scope="module")
+def model(models):
+    return next(iter(models.values()))
+
+
+@pytest.fixture(scope="module")
+def crop(hand_photos):
+    image = cv2.cvtColor(cv2.imread(str(hand_photos["handSrc.jpg"])), cv2.COLOR_BGR2RGB)
+    height, width = image.shape[:2]
+    roi = Roi(cx=width / 2, cy=height / 2, width=float(height), height=float(height))
+    return hand_crop(image, roi)
+
+
+@pytest.fixture
+def sound(models):
+    """Proofs that every placement passes at once."""
+    proofs = Proofs(models, prove=lambda _model, _placement: "")
+    proofs.start()
+    yield proofs
+    proofs.stop()
+
+
+def answerer(proofs, runtime):
+    return SplitAnswerer(proofs, runtime=runtime, threads=1, max_subjects=2, clock_ns=lambda: 0)
+
+
+def live(model, runtime, crop, placement, *, subjects=1):
+    """What a headset sends of a crop at a placement."""
+    name = model.split.flow.tensors[model.split.flow.inputs[0]].name
+    edge = Edge(model.split, model.split.part_inputs(placement.start, placement.end))
+    if placement.start == 0:
+        values = {name: crop[np.newaxis]}
+    else:
+        head = open_part(model.split, 0, placement.start, runtime=runtime)
+        values = head.run({name: np.multiply(crop, np.float32(1 / 255), dtype=np.float32)[np.newaxis]})
+        head.close()
+    return tuple(tensor for subject in range(subjects) for tensor in edge.pack(subject, values))
+
+
+def ask(model, placement, tensors):
+    head = header(placement_id=placement.id, model_digest=model.digest)
+    return request(message=TensorFrame(header=head, tensors=tensors))
+
+
+def refusal(split, asked):
+    with pytest.raises(CannotAnswerError) as caught:
+        split.answer(asked)
+    return caught.value
+
+
+def prove(proofs, model, placement):
+    proofs.want(model.digest, placement)
+    until(lambda: proofs.is_proved(model.digest, placement), what="the proof")
+
+
+@pytest.mark.parametrize("placement", [U_SHAPE, Placement(start=0, end=63), Placement(start=0, end=42)])
+def test_a_proved_part_gives_the_bytes_of_the_whole_models_tensors(placement, model, runtime, crop, sound):
+    prove(sound, model, placement)
+    split = answerer(sound, runtime)
+    answer = split.answer(ask(model, placement, live(model, runtime, crop, placement, subjects=2)))
+    part = open_part(model.split, 0, placement.end, runtime=runtime)
+    expected = part.run({"input_1": np.multiply(crop, np.float32(1 / 255), dtype=np.float32)[np.newaxis]})
+    names = model.split.part_outputs(placement.start, placement.end)
+    back = Edge(model.split, names).unpack(answer.tensors, subjects=2)
+    assert answer.model_digest == model.digest
+    for row in back:
+        assert {name: row[name].tobytes() for name in names} == {
+            name: expected[name].tobytes() for name in names
+        }
+    split.close()
+
+
+def test_an_unproved_placement_is_refused_until_its_proof_is_there(model, models, runtime, crop):
+    gate, told = threading.Event(), threading.Event()
+    proofs = Proofs(models, prove=lambda _model, _placement: "" if gate.wait(20) else "no gate")
+    proofs.on_proved = told.set
+    proofs.start()
+    split = answerer(proofs, runtime)
+    asked = ask(model, U_SHAPE, live(model, runtime, crop, U_SHAPE))
+    for _ in range(3):
+        refused = refusal(split, asked)
+        assert refused.reason is RefusalReason.UNKNOWN_PLACEMENT
+        assert refused.retry_after_ms > 0
+        assert "being proved here" in refused.detail
+    assert proofs.placements() == {}
+    gate.set()
+    assert told.wait(20)
+    assert proofs.placements() == {model.digest.hex(): (U_SHAPE.id,)}
+    assert split.answer(asked).tensors
+    split.close()
+    proofs.stop()
+
+
+def test_a_placement_that_failed_its_proof_is_refused_for_good_with_the_reason(model, models, runtime, crop):
+    proofs = Proofs(models, prove=lambda _model, _placement: "its results differ from the whole's by up to 3")
+    proofs.start()
+    split = answerer(proofs, runtime)
+    asked = ask(model, U_SHAPE, live(model, runtime, crop, U_SHAPE))
+    until(lambda: "differ" in refusal(split, asked).detail, what="the failed proof")
+    assert refusal(split, asked).retry_after_ms == 0
+    assert proofs.placements() == {}
+    proofs.stop()
+
+
+def test_a_proof_that_breaks_is_a_failed_one_and_the_next_is_still_made(model, models):
+    def prove_or_break(_model, placement):
+        return "" if placement == U_SHAPE else 1 / 0
+
+    proofs = Proofs(models, prove=prove_or_break)
+    proofs.start()
+    broken = Placement(start=0, end=63)
+    proofs.want(model.digest, broken)
+    prove(proofs, model, U_SHAPE)
+    assert "ZeroDivisionError" in proofs.want(model.digest, broken)
+    proofs.stop()
+
+
+def test_more_placements_than_a_presence_may_name_push_out_the_least_used(model, models):
+    proofs = Proofs(models, prove=lambda _model, _placement: "")
+    proofs.start()
+    positions = [cut.position for cut in model.split.cuts]
+    pairs = [Placement(start=s, end=e) for s in positions[:2] for e in positions[2:40]][: MAX_PLACEMENTS + 1]
+    for placement in pairs:
+        prove(proofs, model, placement)
+        assert proofs.is_proved(model.digest, pairs[0])
+    assert len(proofs.placements()[model.digest.hex()]) == MAX_PLACEMENTS
+    assert not proofs.is_proved(model.digest, pairs[1])
+    proofs.stop()
+
+
+def changed(name):
+    def change(tensors):
+        first, *rest = tensors
+        data = first.data
+        rows = {
+            "missing": (),
+            "two hands, one short": (*tensors, replace(first, name="1/x")),
+            "unknown": (replace(first, name="0/no such tensor"), *rest),
+            "of a hand that is not there": (replace(first, name=f"1{first.name[1:]}"), *rest),
+            "of another shape": (replace(first, data=data.reshape(-1)), *rest),
+            "empty": (replace(first, data=np.zeros((0,), data.dtype)), *rest),
+            "of another type": (replace(first, data=data.astype(np.int8)), *rest),
+            "many": tuple(Tensor(name=f"{n}/x", data=np.zeros(1, np.int8)) for n in range(64)),
+        }
+        return rows[name]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing", RefusalReason.MALFORMED),
+        ("two hands, one short", RefusalReason.MALFORMED),
+        ("unknown", RefusalReason.MALFORMED),
+        ("of a hand that is not there", RefusalReason.MALFORMED),
+        ("of another shape", RefusalReason.MALFORMED),
+        ("empty", RefusalReason.MALFORMED),
+        ("of another type", RefusalReason.MALFORMED),
+        ("many", RefusalReason.TOO_LARGE),
+    ],
+)
+def test_tensors_that_the_part_does_not_read_are_refused(name, reason, model, runtime, crop, sound):
+    prove(sound, model, U_SHAPE)
+    split = answerer(sound, runtime)
+    tensors = changed(name)(live(model, runtime, crop, U_SHAPE))
+    refused = refusal(split, ask(model, U_SHAPE, tensors))
+    assert refused.reason is reason
+    assert "expected" in refused.detail or "allowed" in refused.detail
+    split.close()
+
+
+def test_positions_models_and_ids_that_cannot_be_are_refused_without_a_proof(model, models, runtime, crop):
+    proofs = Proofs(models, prove=lambda _model, _placement: pytest.fail("nothing is to be proved"))
+    split = answerer(proofs, runtime)
+    tensors = live(model, runtime, crop, U_SHAPE)
+    beyond = refusal(split, ask(model, Placement(start=20, end=6400), tensors))
+    assert beyond.reason is RefusalReason.UNKNOWN_PLACEMENT
+    assert "6400 is no legal cut" in beyond.detail
+    backwards = header(placement_id=59 << 16 | 20, model_digest=model.digest)
+    assert (
+        "cannot be" in refusal(split, request(message=TensorFrame(header=backwards, tensors=tensors))).detail
+    )
+    stranger = header(placement_id=U_SHAPE.id, model_digest=b"\x01" * 32)
+    refused = refusal(split, request(message=TensorFrame(header=stranger, tensors=tensors)))
+    assert refused.reason is RefusalReason.UNKNOWN_MODEL
+    assert refusal(split, request()).reason is RefusalReason.UNSUPPORTED_TASK
+
+
+def test_a_slot_keeps_a_bounded_number_of_parts_open(model, runtime, crop, sound):
+    split = answerer(sound, runtime)
+    for start, end in MIDDLES:
+        placement = Placement(start=start, end=end)
+        prove(sound, model, placement)
+        assert split.answer(ask(model, placement, live(model, runtime, crop, placement))).tensors
+    assert len(MIDDLES) > MAX_OPEN == len(split._open)
+    split.close()
+    assert not split._open
+
+
+def test_the_real_proof_runs_in_a_child_and_offers_the_placement(models_dir):
+    kitchen = hands_kitchen(models_dir, runtime="litert", max_hands=1, max_pixels=1 << 20, clock_ns=lambda: 0)
+    proofs = kitchen.parts
+    digest = kitchen.digests[Task.HANDS]
+    assert set(kitchen.kernels) >= {digest.hex()}
+    proofs.start()
+    proofs.want(digest, U_SHAPE)
+    until(lambda: proofs.is_proved(digest, U_SHAPE) or proofs.want(digest, U_SHAPE), what="the proof")
+    assert proofs.placements() == {digest.hex(): (U_SHAPE.id,)}
+    proofs.stop()
+
+
+def test_files_that_cannot_be_cut_are_left_out_and_the_others_kept(models_dir, runtime, tmp_path, model):
+    junk = tmp_path / "hand_landmark_full.tflite"
+    junk.write_bytes(b"junk")
+    found = part_models(
+        [junk, tmp_path / "absent.tflite", models_dir / "hand_landmark_full.tflite"],
+        runtime=runtime,
+        threads=1,
+    )
+    assert {digest: part.kernel for digest, part in found.items()} == {model.digest: model.kernel}
