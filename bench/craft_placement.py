@@ -52,7 +52,8 @@ def same_as_brute_force(rng: np.random.Generator, *, family: str, chain: bool, o
         loss_limit=float(rng.choice([0.03, np.inf])),
     )
     best, cost = best_cost(rows, inputs, wish)
-    decision = Chooser(placements, inputs=inputs).decide(road, wish)
+    settled = (wish, Wish(deadline_ns=1.0)) if rng.random() < 0.5 else ()
+    decision = Chooser(placements, inputs=inputs, wishes=settled).decide(road, wish)
     named = {row.name: row for row in rows}
     taken = named.get(_name(placements, decision.index))
     found = len(rows) == len(placements) == len(named) and taken is not None
@@ -191,9 +192,9 @@ def decision_times_us(
     flows = [random_flow(rng, operators=operators, chain=False) for _ in range(2)]
     inputs = random_inputs(rng, flows, cloud=False)
     placements = u_shape(inputs)
-    chooser = Chooser(placements, inputs=inputs)
-    road = [random_conditions(rng, bps=float(10 ** rng.uniform(8, 12))) for _ in range(64)]
     wish = Wish(deadline_ns=3000.0, joule_ns=1e8)
+    chooser = Chooser(placements, inputs=inputs, wishes=(wish,))
+    road = [random_conditions(rng, bps=float(10 ** rng.uniform(8, 12))) for _ in range(64)]
     found = survivors(placements, fixed_ns=placements.base_ns[0], down_ratio=1.0)
     rows: dict[str, list[int]] = {"decide": [], "decide_cpu": [], "bisect": []}
     for number in range(decisions):

@@ -5,6 +5,7 @@ terms' quantiles at that level: a pessimistic reading that never promises more t
 stay here: the order of the objective, chance of the deadline first, cost second.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,26 @@ class Outlook:
     cost_ns: Floats
 
 
+def _prices(wish: Wish) -> tuple[float, float, float]:
+    return wish.joule_ns, wish.price_ns, wish.loss_ns
+
+
+def _kept(
+    placements: Placements, inputs: PlacementInputs, prices: set[tuple[float, float, float]]
+) -> npt.NDArray[np.int64]:
+    if not prices:
+        return never_beaten(placements)
+    mean = level_weights(inputs.levels) @ placements.base_ns
+    kept = [
+        never_beaten(
+            placements,
+            cost_ns=mean + joule * placements.energy_j + price * placements.price + loss * placements.loss,
+        )
+        for joule, price, loss in sorted(prices)
+    ]
+    return np.unique(np.concatenate(kept))
+
+
 class Chooser:
     """Holds the placements that may ever win and judges them against the conditions of a moment.
 
@@ -46,8 +67,12 @@ class Chooser:
     waits for), so one small product of matrices brings all quantiles of all placements up to date.
     """
 
-    def __init__(self, placements: Placements, *, inputs: PlacementInputs) -> None:
-        self.kept = never_beaten(placements)
+    def __init__(
+        self, placements: Placements, *, inputs: PlacementInputs, wishes: Sequence[Wish] = ()
+    ) -> None:
+        """Keep what may win; with ``wishes``, for their prices of a joule, of money and of loss alone."""
+        self._prices = {_prices(wish) for wish in wishes}
+        self.kept = _kept(placements, inputs, self._prices)
         rows = placements.take(self.kept)
         far = int(rows.group.max(initial=0)) > 1
         waiting = [rows.group == group for group in range(1, 4 if far else 2)]
@@ -66,8 +91,11 @@ class Chooser:
         """The best placement now.
 
         Raises:
-            PlacementError: every placement loses more accuracy than ``loss_limit`` allows.
+            PlacementError: every placement loses more accuracy than ``loss_limit`` allows, or the chooser was
+                made for other prices.
         """
+        if self._prices and _prices(wish) not in self._prices:
+            raise PlacementError("this chooser was made for other prices: name this wish when making it")
         outlook = self.outlook(conditions, wish)
         chance, cost = outlook.chance, outlook.cost_ns
         best = float(chance.max())

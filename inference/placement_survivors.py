@@ -92,16 +92,19 @@ def envelope(fixed_ns: Floats, road_bytes: Floats) -> Survivors:
     )
 
 
-def never_beaten(placements: Placements) -> Integers:
+def never_beaten(placements: Placements, *, cost_ns: Floats | None = None) -> Integers:
     """Indices of placements that no other one of their group beats or equals in everything.
+
+    ``cost_ns`` (K,): where the prices of a joule and of money are settled, the fixed part of the objective takes
+    the place of energy and price as such; far fewer placements are then left.
 
     Everything: the fixed time at each level, bytes up, bytes down, energy, price and loss. Each objective of
     ``placement_decision`` rises with each of these, so one of them is optimal whatever the road is like.
     """
     kept: list[Integers] = []
     columns = np.vstack([
-        placements.base_ns, placements.up_bytes, placements.down_bytes,
-        placements.energy_j, placements.price, placements.loss,
+        placements.base_ns, placements.up_bytes, placements.down_bytes, placements.loss,
+        *([placements.energy_j, placements.price] if cost_ns is None else [cost_ns]),
     ])  # fmt: skip
     for group in np.unique(placements.group):
         members = np.flatnonzero(placements.group == group)

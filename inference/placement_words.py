@@ -28,7 +28,7 @@ class Choice:
 
     def explained(self) -> dict[str, Any]:
         """The chosen placement with its terms, the runners-up with why not, and the survivors with switch points."""
-        chooser = Chooser(self.placements, inputs=self.inputs)
+        chooser = Chooser(self.placements, inputs=self.inputs, wishes=(self.wish,))
         decision = chooser.decide(self.conditions, self.wish)
         outlook = chooser.outlook(self.conditions, self.wish)
         column = {int(index): at for at, index in enumerate(chooser.kept)}

@@ -294,3 +294,11 @@ def test_weights_of_levels_make_a_mean(levels):
     weights = level_weights(levels)
     assert weights.sum() == pytest.approx(1)
     assert (weights > 0).all()
+
+
+def test_a_chooser_made_for_some_prices_refuses_others():
+    inputs = PlacementInputs(variants=(variant(100, 10, 10),), rates=Rates(device_w=3))
+    chooser = Chooser(u_shape(inputs), inputs=inputs, wishes=(Wish(deadline_ns=1, joule_ns=5),))
+    chooser.decide(road(50), Wish(deadline_ns=50 * MS, joule_ns=5))
+    with pytest.raises(PlacementError, match="other prices"):
+        chooser.decide(road(50), Wish(deadline_ns=50 * MS))
