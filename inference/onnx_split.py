@@ -24,7 +24,10 @@ _LISTS_CONSTANTS_AS_INPUTS_BELOW = 4  # IR version from which stored constants n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxSplit:
-    """A model and every way to cut it. Parts of it run in any place that runs the same engine."""
+    """A model and every way to cut it.
+
+    Parts give the whole's bits at equal engine version, thread count and optimisation level "none".
+    """
 
     graph: OnnxGraph
     cuts: tuple[Cut, ...]
