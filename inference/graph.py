@@ -14,6 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from inference.errors import GraphError
+from inference.graph_bounds import Bounds, check_bounds, wrong_count
 
 Document = Any  # the schema's own ModelT: every field of the file, mutable
 NO_TENSOR = -1
@@ -82,7 +83,7 @@ class Graph:
 
     def unpack(self) -> Document:
         """Give a fresh, mutable copy of the whole file in the schema's own objects."""
-        return unpack(self.content)
+        return _unpacked(self.content)
 
 
 def read_graph(path: Path, /) -> Graph:
@@ -137,17 +138,23 @@ def unpack(content: bytes, /) -> Document:
     """Unpack a file into the schema's objects, with external buffers brought in.
 
     Raises:
-        GraphError: not a .tflite file, or damaged.
+        GraphError: not a .tflite file, damaged, or far more than a file of its size can hold.
     """
     if content[4:8] != b"TFL3":
         msg = f"not a .tflite model (identifier {bytes(content[4:8])!r}, expected b'TFL3'): pass another file"
         raise GraphError(msg)
     try:
-        document = schema.ModelT.InitFromPackedBuf(content)
-        for buffer in document.buffers or []:
-            _bring_in(buffer, content)
+        check_bounds(content)
+        return _unpacked(content)
     except DAMAGE as error:
         raise GraphError(damaged(error)) from error
+
+
+def _unpacked(content: bytes) -> Document:
+    document = schema.ModelT.InitFromPackedBuf(content)
+    bounds = Bounds(content)  # of what lies behind the FlatBuffer
+    for buffer in document.buffers or []:
+        _bring_in(buffer, content, bounds)
     return document
 
 
@@ -160,7 +167,7 @@ def operator_name(document: Document, operator: Any) -> str:
     return str(_OPERATORS.get(number, f"UNKNOWN_{number}"))
 
 
-def _bring_in(buffer: Any, content: bytes) -> None:
+def _bring_in(buffer: Any, content: bytes, bounds: Bounds) -> None:
     # Offsets 0 and 1 mean "stored inside"; larger ones point behind the flatbuffer.
     if buffer.offset <= 1:
         return
@@ -170,6 +177,7 @@ def _bring_in(buffer: Any, content: bytes) -> None:
             f"an external buffer ends at byte {end} of {len(content)}: the file is cut short, fetch it again"
         )
         raise GraphError(msg)
+    bounds.charge(buffer.size)
     buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
     buffer.offset = buffer.size = 0
 
@@ -177,8 +185,7 @@ def _bring_in(buffer: Any, content: bytes) -> None:
 def _refuse_unsupported(document: Document) -> None:
     count = len(document.subgraphs or [])
     if count != 1:
-        msg = f"the model has {count} subgraphs, only single-graph models are supported: export it without control flow"
-        raise GraphError(msg)
+        raise GraphError(wrong_count(count))
     subgraph = document.subgraphs[0]
     if not subgraph.operators or not subgraph.tensors:
         msg = "the model has no operators: pass a complete model"

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from inference import graph_bounds
 from inference.errors import GraphError
 from inference.graph import parse_graph, read_graph
 from inference.graph_write import add_signature, fold_float16, name_outputs, operator_counts, pack
@@ -112,8 +114,6 @@ def _size(buffer) -> int:
 
 
 def _packed_with_external(document, index: int, data: bytes) -> bytes:
-    import flatbuffers  # noqa: PLC0415 - only this test writes by hand
-
     def write(offset: int) -> bytes:
         document.buffers[index] = schema.BufferT(data=None, offset=offset, size=len(data))
         builder = flatbuffers.Builder(1024)
@@ -126,8 +126,6 @@ def _packed_with_external(document, index: int, data: bytes) -> bytes:
 
 
 def _changed(landmark, change) -> bytes:
-    import flatbuffers  # noqa: PLC0415 - only refused models are written by hand
-
     document = landmark.unpack()
     change(document)
     builder = flatbuffers.Builder(1024)
@@ -175,6 +173,66 @@ def test_what_is_not_one_plain_graph_is_refused_with_the_reason(landmark, change
 def test_bytes_that_are_no_model_are_refused(content):
     with pytest.raises(GraphError, match=r"not a \.tflite|damaged"):
         parse_graph(content)
+
+
+def _shared(*, subgraphs: int, tensors: int, name: str = "x", buffers: int = 1, data_bytes: int = 1) -> bytes:
+    """A file whose lists name one subgraph, one tensor and one buffer again and again."""
+    builder = flatbuffers.Builder(1024)
+    tensor = schema.TensorT(name=name, shape=np.ones(4, np.int32)).Pack(builder)
+    schema.SubGraphStartTensorsVector(builder, tensors)
+    for _ in range(tensors):
+        builder.PrependUOffsetTRelative(tensor)
+    listed = builder.EndVector()
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddTensors(builder, listed)
+    subgraph = schema.SubGraphEnd(builder)
+    schema.ModelStartSubgraphsVector(builder, subgraphs)
+    for _ in range(subgraphs):
+        builder.PrependUOffsetTRelative(subgraph)
+    graphs = builder.EndVector()
+    buffer = schema.BufferT(data=np.zeros(data_bytes, np.uint8)).Pack(builder)
+    schema.ModelStartBuffersVector(builder, buffers)
+    for _ in range(buffers):
+        builder.PrependUOffsetTRelative(buffer)
+    stored = builder.EndVector()
+    schema.ModelStart(builder)
+    schema.ModelAddSubgraphs(builder, graphs)
+    schema.ModelAddBuffers(builder, stored)
+    builder.Finish(schema.ModelEnd(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (_shared(subgraphs=300, tensors=3000), "300 subgraphs"),
+        (_shared(subgraphs=1, tensors=3000), "more than it stores"),
+        (_shared(subgraphs=1, tensors=40, name="x" * 10_000), "more than it stores"),
+        (_shared(subgraphs=1, tensors=1, buffers=40, data_bytes=10_000), "more than it stores"),
+    ],
+    ids=["subgraphs", "tensors", "names", "buffers"],
+)
+def test_a_small_file_that_stands_for_a_huge_one_is_refused_before_it_is_unpacked(
+    content, reason, monkeypatch
+):
+    monkeypatch.setattr(schema.ModelT, "InitFromPackedBuf", None)
+    with pytest.raises(GraphError, match=reason):
+        parse_graph(content)
+
+
+def test_external_buffers_that_all_mean_the_same_bytes_are_refused(landmark):
+    def share(document) -> None:
+        rows = [schema.BufferT(offset=16, size=1_000_000) for _ in range(40)]
+        document.buffers = [*document.buffers, *rows]
+
+    with pytest.raises(GraphError, match="more than it stores"):
+        parse_graph(_changed(landmark, share))
+
+
+def test_more_tables_than_any_model_needs_are_refused(landmark, monkeypatch):
+    monkeypatch.setattr(graph_bounds, "MAX_TABLES", 100)
+    with pytest.raises(GraphError, match="more than 100 operators, tensors"):
+        parse_graph(landmark.content)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path):
