@@ -4,6 +4,8 @@ A message says what is wrong and what to do. What must stay here: all error clas
 a caller can catch ``InferenceError`` and never a bare ``Exception``.
 """
 
+from inference.refusals import REASONS, Reason
+
 
 class InferenceError(Exception):
     """Base of everything this room refuses or fails at."""
@@ -30,10 +32,11 @@ class GraphError(InferenceError):
 
 
 class QuantiseRefusedError(InferenceError):
-    """A quantised model did not pass the gate, or could not be made; lists every reason."""
+    """A quantised model did not pass the gate, or could not be made; lists every reason and what to do."""
 
-    def __init__(self, reasons: tuple[str, ...]) -> None:
-        super().__init__("quantised model refused: " + "; ".join(reasons))
+    def __init__(self, *reasons: Reason) -> None:
+        fixes = dict.fromkeys(REASONS[reason.word] for reason in reasons)
+        super().__init__(f"quantised model refused: {'; '.join(reasons)}: {', '.join(fixes)}")
         self.reasons = reasons
 
 
@@ -55,3 +58,11 @@ class ManagerUnreachableError(InferenceError):
 
 class PlacementError(InferenceError):
     """Placements cannot be computed from what was given, or none is allowed."""
+
+
+class PackingError(InferenceError):
+    """Tensors cannot be written as bytes, or bytes are not the tensors they say they are."""
+
+
+class ProfileError(InferenceError):
+    """A profile cannot be measured here, found or read."""
