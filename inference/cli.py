@@ -11,10 +11,11 @@ from typing import Annotated, cast
 
 import typer
 
-from inference import evaluate_hands, place_cli
+from inference import evaluate_hands, inspect_cli, place_cli, split_cli
 from inference.cache import models_dir, packages_dir
 from inference.errors import InferenceError
 from inference.making import Making, make_float_package, make_int8_package, photo_paths
+from inference.model_files import ModelArgument, model_file
 from inference.packages import Package, TaskName, list_packages, open_package
 from inference.publish import checked_package, published
 from inference.publish import publish as send
@@ -28,7 +29,6 @@ from inference.terminal import (
     answer,
     answering,
     fail,
-    inspection,
     list_view,
     manager_to_ask,
     package_view,
@@ -47,6 +47,8 @@ evaluate = typer.Typer(
     no_args_is_help=True,
 )
 evaluate.command("hands")(evaluate_hands.hands)
+model.command("inspect")(inspect_cli.inspect)
+model.command("split")(split_cli.split)
 model.command("place")(place_cli.place)
 
 
@@ -62,7 +64,6 @@ ImagesOption = Annotated[Path, typer.Option(help="Folder of photos that show wha
 TaskOption = Annotated[str, typer.Option(help="The model's task, for example hands.")]
 NameOption = Annotated[str, typer.Option(help="The package's name; default: from the file.")]
 VersionOption = Annotated[str, typer.Option(help="The package's version.")]
-ModelArgument = Annotated[Path, typer.Argument(help="A model file; a bare name is looked up in the cache.")]
 PackageArgument = Annotated[Path, typer.Argument(help="A package folder.", metavar="PACKAGE_DIR")]
 RuntimeOption = Annotated[str, typer.Option(help=f"Engine to try it with: {', '.join(WORDS)}.")]
 
@@ -187,17 +188,6 @@ def show(
         answer(package_view(package), as_json=True) if as_json else show_package(package, as_json=False)
 
 
-@model.command()
-def inspect(model: ModelArgument, *, as_json: JsonOption = False) -> None:
-    """Show a .tflite file's inputs, outputs, operators and how much of it is int8.
-
-    Example: headway model inspect hand_landmark_full.tflite
-    """
-    with answering():
-        facts = inspection(_model_path(model))
-        answer(facts, as_json=as_json, lines=[f"{key}: {value}" for key, value in facts.items()])
-
-
 def _making(
     model: Path, *, images: Path, task: str, out: Path | None, name: str, version: str, seed: int
 ) -> Making:
@@ -205,7 +195,7 @@ def _making(
         row = quantise_task(task)
     except InferenceError as error:
         fail(str(error), EXIT_USAGE)
-    path = _model_path(model)
+    path = model_file(model)
     source = MODELS.get(path.stem)
     folder = models_dir(os.environ)
     return Making(
@@ -220,14 +210,6 @@ def _making(
         licence=source.licence if source else "",
         source=f"{source.wheel} {source.member}" if source else "",
     )
-
-
-def _model_path(model: Path) -> Path:
-    """The file itself, or an imported one of that name."""
-    imported = models_dir(os.environ) / model.name
-    if model.is_file() or not imported.is_file() or model.parent != Path():
-        return _existing(model, "model file")
-    return imported
 
 
 def _existing(path: Path, what: str) -> Path:

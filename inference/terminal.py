@@ -9,12 +9,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from inference.errors import InferenceError, ManagerUnreachableError, RuntimeMissingError
-from inference.graph import Graph, read_graph
-from inference.graph_write import operator_counts
-from inference.making import quantisation_of
 from inference.packages import Package
 
 EXIT_FAILED = 1
@@ -98,7 +96,7 @@ def show_packages(rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         answer(list(rows), as_json=True)
         return
-    _print(_LIST_COLUMNS, [[row.get(column) for column in _LIST_COLUMNS] for row in rows])
+    show_table(_LIST_COLUMNS, [[row.get(column) for column in _LIST_COLUMNS] for row in rows])
 
 
 def show_package(package: Package, *, as_json: bool) -> None:
@@ -114,35 +112,16 @@ def show_package(package: Package, *, as_json: bool) -> None:
         rows = [
             [name, *(record.get(key) for key in _AGREEMENT_COLUMNS)] for name, record in agreement.items()
         ]
-        _print(("output", *_AGREEMENT_COLUMNS), rows)
+        show_table(("output", *_AGREEMENT_COLUMNS), rows)
 
 
-def inspection(path: Path) -> dict[str, Any]:
-    """Facts of a .tflite file.
-
-    Raises:
-        GraphError: not one plain graph.
-    """
-    graph = read_graph(path)
-    return {
-        "bytes": len(graph.content),
-        "quantisation": quantisation_of(path),
-        "signature": graph.signature,
-        "inputs": _tensors(graph, graph.inputs),
-        "outputs": _tensors(graph, graph.outputs),
-        "operators": operator_counts(graph),
-        "tensors": len(graph.tensors),
-    }
-
-
-def _tensors(graph: Graph, indices: Sequence[int]) -> list[str]:
-    tensors = [graph.tensors[index] for index in indices]
-    return [f"{tensor.name} {tensor.dtype}{list(tensor.shape)}" for tensor in tensors]
-
-
-def _print(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table for people, as wide as the terminal or wide enough for a file."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        numbers = all(isinstance(row[place], int | float) or row[place] in ("", None) for row in rows)
+        table.add_column(column, justify="right" if numbers else "left")
     for row in rows:
-        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
     console = Console()
     (console if console.is_terminal else Console(width=_PIPE_WIDTH)).print(table)

@@ -74,7 +74,7 @@ def run(*arguments: object, app=model):
 
 
 def test_every_command_shows_an_example():
-    for command in ("import", "quantize", "pack", "publish", "ls", "show", "inspect"):
+    for command in ("import", "quantize", "pack", "publish", "ls", "show", "inspect", "split"):
         done = run(command, "--help")
         assert done.exit_code == 0
         assert "Example: headway model" in done.stdout
