@@ -6,6 +6,7 @@ one line for every pair it began, so that a crash names its pair.
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inference.confinement import child_environment, confine
 from inference.fingerprint import CANARY_COUNT
 from inference.parity import KernelPath, Pair, ParityReport, check_parity
 from inference.runtimes.options import RuntimeOptions
@@ -42,6 +44,7 @@ def parity_in_child(
         "worker": _path_to_json(worker or device),
         "canaries": canary_count,
         "shapes": {name: list(shape) for name, shape in (shapes or {}).items()},
+        "cpu_s": timeout_s * (os.cpu_count() or 1),
     }
     command = [sys.executable, "-m", MODULE]
     try:
@@ -52,6 +55,7 @@ def parity_in_child(
             timeout=timeout_s,
             check=False,
             text=True,
+            env=child_environment(os.environ),
         )
     except subprocess.TimeoutExpired as error:
         seen = (
@@ -105,6 +109,7 @@ def _say(kind: str, value: object) -> None:
 
 def _main() -> int:
     question = json.load(sys.stdin)
+    confine(cpu_s=question["cpu_s"])
     report = check_parity(
         Path(question["model"]),
         [(start, end) for start, end in question["pairs"]],
