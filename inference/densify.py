@@ -30,8 +30,9 @@ def densify(values: Array, shape: tuple[int, ...], sparsity: Any, /) -> Array:
     at = np.zeros(1, np.int64)
     coordinates: dict[int, _Indices] = {}
     sizes: dict[int, int] = {}
+    limit = max(values.size, *map(_stored, sparsity.dimMetadata))
     for axis, level in zip(order, sparsity.dimMetadata, strict=True):
-        rows, index, at = _descend(at, level, values.size)
+        rows, index, at = _descend(at, level, limit)
         coordinates = {known: found[rows] for known, found in coordinates.items()}
         coordinates[axis] = index
         sizes[axis] = int(level.denseSize)
@@ -64,8 +65,13 @@ def _descend(at: _Indices, level: Any, limit: int) -> tuple[_Indices, _Indices, 
     return rows, filled[place], place
 
 
+def _stored(level: Any) -> int:
+    return 0 if level.format == schema.DimensionType.DENSE else len(level.arraySegments.values)
+
+
 def _check_count(count: int, limit: int) -> None:
-    # Every branch of the tree ends in at least one stored value, so no level is wider than what is stored.
+    # Every branch of the tree ends in a stored value or in a list that is stored as empty, so no level is wider
+    # than the values or one of the lists.
     if count > limit:
-        msg = f"a sparse constant stores {limit} values but describes {count}"
+        msg = f"a sparse constant stores {limit} values or lists but describes {count}"
         raise ValueError(msg)

@@ -87,12 +87,14 @@ class _Folding:
         if not tensor.constant or tensor.dtype not in _VALUE_TYPES:
             return None
         raw = self._document.subgraphs[0].tensors[tensor.index]
-        data = np.ascontiguousarray(self._document.buffers[raw.buffer].data, np.uint8)
-        values = np.frombuffer(data.tobytes(), tensor.dtype)
+        values = np.frombuffer(np.ascontiguousarray(self._document.buffers[raw.buffer].data), tensor.dtype)
         if raw.sparsity is None:
             return values.reshape(tensor.shape)
         self._charge(tensor)
-        return densify(values, tensor.shape, raw.sparsity)
+        dense = densify(values, tensor.shape, raw.sparsity)
+        self._left_bytes -= dense.nbytes
+        self._results[tensor.index] = dense  # unpacked once, however many operators read it
+        return dense
 
     def _charge(self, tensor: Tensor) -> None:
         if tensor.payload_bytes > self._left_bytes:

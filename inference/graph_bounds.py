@@ -61,7 +61,7 @@ class Bounds:
             )
             raise GraphError(msg)
         self.charge(_TABLE_BYTES)
-        fields = _fields(type(table))
+        fields = _fields(type(table).__name__)
         for name in fields.vectors:
             values = getattr(table, f"{name}AsNumpy")()
             self.charge(getattr(values, "nbytes", 0))  # an absent vector is the number 0
@@ -103,7 +103,7 @@ def wrong_count(count: int, /) -> str:
 class _Fields:
     """Names of a table's fields by how they are read: number vectors, lists of tables or texts, and the rest."""
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self, kind: type[object]) -> None:
         names = [name for name, value in vars(kind).items() if inspect.isfunction(value)]
         public = [name for name in names if name[0].isupper() and not name.endswith(_NO_FIELDS)]
         self.vectors = [name for name in public if f"{name}AsNumpy" in names]
@@ -112,8 +112,8 @@ class _Fields:
 
 
 @cache
-def _fields(kind: type) -> _Fields:
-    return _Fields(kind)
+def _fields(kind: str) -> _Fields:
+    return _Fields(getattr(schema, kind))
 
 
 def _member(table: Any, name: str) -> Any:

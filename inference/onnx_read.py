@@ -13,6 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
 
 from inference.errors import GraphError
+from inference.onnx_bounds import check_entries
 
 OnnxModel = Any  # onnx.ModelProto: every field of the file, mutable
 OnnxNode = Any  # onnx.NodeProto
@@ -52,6 +53,7 @@ def read_onnx(content: bytes, /) -> OnnxModel:
     if len(content) > MAX_MODEL_BYTES:
         msg = f"the model has {len(content)} bytes, the limit is {MAX_MODEL_BYTES}: use a smaller one"
         raise GraphError(msg)
+    check_entries(content)
     try:
         model = onnx.load_model_from_string(content)
         _refuse_unsupported(model)

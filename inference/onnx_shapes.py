@@ -23,9 +23,10 @@ Values = dict[str, NDArray[np.generic]]
 Shapes = Mapping[str, Sequence[int]]
 
 _MAX_VALUES = 64
+_MAX_PRODUCT = 1 << 16  # of the sizes of what an operator joins: values of many shapes spread over each other
 _MAX_ROUNDS = 16
 _MAX_TENSOR_BYTES = 1 << 32
-# Exact in any implementation; none makes more values than it is given, so hostile files cannot fill memory.
+# Exact in any implementation. None makes more values than the product of its inputs' sizes, Concat their sum.
 _ARITHMETIC = frozenset(
     (
         "Abs",
@@ -200,6 +201,9 @@ def _value_of(
         return np.asarray(known.shape[slice(window.get("start"), window.get("end"))], dtype=np.int64)
     names = [name for name in node.input if name]
     if node.op_type not in _ARITHMETIC or len(node.output) != 1 or any(name not in values for name in names):
+        return None
+    sizes = [values[name].size for name in names]
+    if (sum(sizes) if node.op_type == "Concat" else np.prod(sizes, dtype=float)) > _MAX_PRODUCT:
         return None
     return _evaluate(node, {name: values[name] for name in names}, opset=opset)
 

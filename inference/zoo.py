@@ -67,6 +67,20 @@ def _mediapipe_hand(name: str, *, role: str, variant: str, sha256: str, size_byt
     )
 
 
+def _mediapipe_face(name: str, *, variant: str, sha256: str, size_bytes: int) -> KnownModel:
+    return KnownModel(
+        name=name,
+        wheel="mediapipe==0.10.21",
+        member=f"mediapipe/modules/face_detection/{name}.tflite",
+        sha256=sha256,
+        size_bytes=size_bytes,
+        task="faces",
+        role="face",
+        variant=variant,
+        licence="Apache-2.0",
+    )
+
+
 def _ppocr(role: str, *, member: str, sha256: str, size_bytes: int) -> KnownModel:
     return KnownModel(
         name=f"ppocr_v4_{role}",
@@ -110,6 +124,12 @@ _ROWS = (
         sha256="048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6",
         size_bytes=2_071_597,
     ),
+    _mediapipe_face(
+        "face_detection_full_range_sparse",
+        variant="sparse",
+        sha256="2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+        size_bytes=676_746,
+    ),
     _ppocr(
         "det",
         member="ch_PP-OCRv4_det_infer.onnx",
@@ -125,7 +145,7 @@ _ROWS = (
 )
 MODELS: dict[str, KnownModel] = {row.name: row for row in _ROWS}
 SETS: dict[str, tuple[str, ...]] = {
-    task: tuple(row.name for row in _ROWS if row.task == task) for task in ("hands", "text")
+    task: tuple(row.name for row in _ROWS if row.task == task) for task in ("hands", "faces", "text")
 }
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference import cuts
 from inference.cuts import legal_cuts
 from inference.errors import GraphError
 from inference.flow import Flow, FlowOperator, FlowTensor
@@ -63,9 +64,9 @@ def test_the_cuts_are_exactly_those_that_a_count_by_hand_finds(flow):
         split_whole = any(start < position < end for start, end in flow.whole)
         if not split_whole and (crossing or position in (0, last)):
             expected[position] = crossing
-    cuts = legal_cuts(flow)
-    assert {cut.position: set(cut.crossing) for cut in cuts} == expected
-    for cut in cuts:
+    found = legal_cuts(flow)
+    assert {cut.position: set(cut.crossing) for cut in found} == expected
+    for cut in found:
         assert cut.payload_bytes == sum(flow.tensors[index].payload_bytes for index in cut.crossing)
         assert not any(flow.tensors[index].constant for index in cut.crossing)
 
@@ -119,3 +120,16 @@ def test_positions_that_are_no_cuts_are_refused_with_the_nearest():
         segment_of(flow, legal_cuts(flow), 0, 2)
     with pytest.raises(GraphError, match="holds no operator"):
         segment_of(flow, legal_cuts(flow), 1, 1)
+
+
+def test_a_flow_in_which_everything_crosses_everything_is_refused_before_it_fills_the_memory(monkeypatch):
+    """Each operator's result is read by the last one, as in a small file made to hang a reader."""
+    monkeypatch.setattr(cuts, "_MAX_LISTED", 1000)
+    tensors = tuple(FlowTensor(name=f"t{i}", shape=(4,), dtype="float32") for i in range(102))
+    operators = [FlowOperator(kind="OP", inputs=(i,), outputs=(i + 1,)) for i in range(100)]
+    operators.append(FlowOperator(kind="OP", inputs=tuple(range(101)), outputs=(101,)))
+    flow = Flow(
+        file_format="tflite", tensors=tensors, operators=tuple(operators), inputs=(0,), outputs=(101,)
+    )
+    with pytest.raises(GraphError, match="less tangled"):
+        legal_cuts(flow)

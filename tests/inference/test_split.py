@@ -62,6 +62,52 @@ def test_metadata_that_names_tensors_stays_behind(landmark):
     assert b"min_runtime_version" in names
 
 
+def test_constants_that_lie_behind_the_flatbuffer_come_into_the_parts_that_need_them():
+    first, second = _x(1, 2, 3, 4), _x(5, 6, 7, 8)
+    made = Made()
+    made.constant("first", first)
+    made.constant("second", second)
+    made.operator("MUL", ["x", "first"], ["a"])
+    made.operator("ADD", ["a", "second"], ["y"])
+    inside = split_model(made.content())
+    behind = len(made.content()) + 64
+    made.buffers[1:] = [schema.BufferT(offset=behind + 16 * place, size=16) for place in range(2)]
+    content = made.content().ljust(behind, b"\0") + first.tobytes() + second.tobytes()
+    split = split_model(content)
+    for start, end in ((0, 1), (1, 2), (0, 2)):
+        assert split.part(start, end) == inside.part(start, end)
+    assert second.tobytes() not in split.part(0, 1)
+    assert _run(content, [0, 1, 2], x=_x(1, 1, 1, 1))["y"].tolist() == [[6, 8, 10, 12]]
+
+
+def _signed(key: str, inputs: dict[str, int], outputs: dict[str, int]):
+    signature = schema.SignatureDefT(signatureKey=key, subgraphIndex=0)
+    signature.inputs = [schema.TensorMapT(name=name, tensorIndex=index) for name, index in inputs.items()]
+    signature.outputs = [schema.TensorMapT(name=name, tensorIndex=index) for name, index in outputs.items()]
+    return signature
+
+
+def test_a_model_with_several_signatures_is_cut_as_one_without():
+    """Parts are joined by tensor names; what the file's signatures call them, in what order, does not matter."""
+    made = Made(inputs=("x", "w"), outputs=("y", "z"))
+    made.operator("SUB", ["x", "w"], ["y"])
+    made.operator("MUL", ["y", "x"], ["z"])
+    plain = split_model(made.content())
+    x, w, y, z = (list(made.tensors).index(name) for name in "xwyz")
+    made.document.signatureDefs = [
+        _signed("serve", {"second": w, "first": x}, {"b": z, "a": y}),
+        _signed("only_difference", {"first": x, "second": w}, {"a": y}),
+    ]
+    content = made.content()
+    split = split_model(content)
+    assert [split.part(start, end) for start, end in ((0, 1), (1, 2))] == [
+        plain.part(start, end) for start, end in ((0, 1), (1, 2))
+    ]
+    values = _run(content, [0, 1, 2], x=_x(3, 4, 5, 6), w=_x(1, 1, 1, 2))
+    assert [values[name].tolist() for name in ("y", "z")] == [[[2, 3, 4, 4]], [[6, 12, 20, 24]]]
+    assert values["z"].tobytes() == _run(content, [0, 2], x=_x(3, 4, 5, 6), w=_x(1, 1, 1, 2))["z"].tobytes()
+
+
 def test_quantisation_crosses_with_the_tensor(shared_data):
     split = split_model((shared_data / "models" / "mlperf_tiny" / "vww_96_int8.tflite").read_bytes())
     crossing = split.flow.tensors[split.cuts[9].crossing[0]]

@@ -117,6 +117,10 @@ def test_the_imported_models_are_the_known_ones(models_dir):
         assert zoo.is_intact(models_dir / row.file_name, row)
 
 
+def test_the_faces_set_has_a_model_with_sparse_weights():
+    assert [row.variant for row in zoo.known("faces")] == ["sparse"]
+
+
 def test_the_text_set_finds_and_reads_text_with_onnx_files():
     rows = zoo.known("text")
     assert {row.role for row in rows} == {"det", "rec"}
