@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_node.device_class import FRACTIONS, DeviceClass, Quantile, Segment, Thermal
+from edge_node.device_class import FRACTIONS, DeviceClass, Portion, Quantile, Thermal
 
 NS_PER_MS = 1_000_000
 
@@ -31,12 +31,13 @@ class Accelerator:
         self._rng = rng
 
     def release(
-        self, segments: Sequence[Segment], *, thermal: Thermal, started_ns: int, ended_ns: int
+        self, portions: Sequence[Portion], *, thermal: Thermal, started_ns: int, ended_ns: int
     ) -> Release:
-        """When the result of a job of these segments, really run from start to end, may be used."""
+        """When the result of a job of these portions, really run from start to end, may be used."""
         if not self._device.simulated:
             return Release(at_ns=ended_ns, host_late=False, device_ns=ended_ns - started_ns)
-        drawn_ms = sum(self._draw_ms(self._device.durations_ms[segment, thermal]) for segment in segments)
+        table = self._device.durations_ms
+        drawn_ms = sum(part.share * self._draw_ms(table[part.segment, thermal]) for part in portions)
         due_ns = started_ns + round(drawn_ms * NS_PER_MS)
         return Release(
             at_ns=max(due_ns, ended_ns), host_late=ended_ns > due_ns, device_ns=due_ns - started_ns

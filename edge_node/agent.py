@@ -79,6 +79,7 @@ class Agent:
         self._ears: Ears | None = None
         self._later: Later | None = None
         self._leaving = False
+        self._kernels: dict[str, str] = {}
         # The goodbye must be the last word: a resync's answer is not to slip in between.
         self._word = threading.Lock()
         self.counts: Counter[str] = Counter()
@@ -131,6 +132,14 @@ class Agent:
         """Ask the manager for chunks; False where the road did not take it."""
         return self._send(self._message("device-chunkreq", document))
 
+    def tell_kernel(self, model: str, kernel: str) -> None:
+        """Say which kernels compute the model that runs now; both as hex digests. From any thread."""
+        kernels = {model: kernel} if kernel else {}
+        if kernels != self._kernels:
+            self._kernels = kernels
+            if self._road is not None and self._session:  # else the birth says it
+                self._announce_presence()
+
     def leave(self) -> None:
         """Say goodbye, for good: a clean disconnect sends no will."""
         with self._word:
@@ -147,6 +156,7 @@ class Agent:
             device_class=who.device_class,
             software=who.software,
             runtimes=dict(who.runtimes),
+            kernels=self._kernels,
             tasks=who.tasks,
             simulated=who.simulated,
             sent_ms=self._wall_ms(),
@@ -222,12 +232,15 @@ class Agent:
             self._later(self._rng.uniform(0, order.jitter_ms / 1000), self._announce)
 
     def _announce(self) -> None:
-        with self._word:
-            if self._leaving:
-                return
-            self._send(self._presence(online=True))
-        if self._reported is not None:
+        if self._announce_presence() and self._reported is not None:
             self._send(self._message("device-reported", self._reported))
+
+    def _announce_presence(self) -> bool:
+        """Say that this headset is online, unless it said goodbye."""
+        with self._word:
+            if not self._leaving:
+                self._send(self._presence(online=True))
+            return not self._leaving
 
 
 COMMANDS: dict[str, Callable[[Agent, Command], None]] = {

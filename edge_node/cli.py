@@ -65,7 +65,11 @@ def run(
     site: Annotated[str, typer.Option(help="Site it belongs to.")] = "demo",
     data_broker: Annotated[str | None, typer.Option(help="Broker for frames; default: the same.")] = None,
     device_class: Annotated[str, typer.Option(help="host, xr-slow or xr-fast (simulated).")] = "host",
-    policy: Annotated[str, typer.Option(help="local, offload or rtt-threshold.")] = "rtt-threshold",
+    policy: Annotated[str, typer.Option(help="local, offload, rtt-threshold or split.")] = "rtt-threshold",
+    placement: Annotated[
+        str | None,
+        typer.Option(help="For policy split: HEAD_END:TAIL_START, the operators that a worker runs."),
+    ] = None,
     deadline_ms: Annotated[
         float, typer.Option(help="A frame's deadline after its scheduled moment.")
     ] = 100.0,
@@ -104,7 +108,12 @@ def run(
             state=state,
             models=models,
             device_class=device_class,
-            split=_split_config(policy=policy, deadline_ms=deadline_ms, rtt_threshold_ms=rtt_threshold_ms),
+            split=_split_config(
+                policy=policy,
+                deadline_ms=deadline_ms,
+                rtt_threshold_ms=rtt_threshold_ms,
+                placement=_placement(placement),
+            ),
             fps=fps,
             variant=variant,
             max_hands=max_hands,
@@ -237,6 +246,15 @@ def _split_config(**fields: object) -> SplitConfig:
         return SplitConfig.model_validate(fields)
     except ValueError as error:
         raise SettingsError(f"the split config cannot stand: {error}") from error
+
+
+def _placement(text: str | None) -> dict[str, int] | None:
+    if text is None:
+        return None
+    head_end, colon, tail_start = text.partition(":")
+    if not (colon and head_end.isdecimal() and tail_start.isdecimal()):
+        raise SettingsError(f"--placement is {text!r}: write two positions, such as 20:59")
+    return {"head_end": int(head_end), "tail_start": int(tail_start)}
 
 
 def _protocol(mqtt: int) -> Any:

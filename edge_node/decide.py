@@ -20,25 +20,42 @@ class Path(str, Enum):
 
     LOCAL = "local"
     OFFLOAD = "offload"
+    SPLIT = "split"
     CARRIED = "carried"
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartView:
+    """Who can run the worker's part of a placement; ``reason`` says why nobody can, and is empty otherwise.
+
+    ``worker`` with a reason is one who may be asked to prove the placement.
+    """
+
+    worker: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkView:
-    """What the policy may know of the way out: the chosen worker and whether the session can be trusted."""
+    """What the policy may know of the way out: the chosen worker and whether the session can be trusted.
+
+    ``part`` is there for an engine that was cut.
+    """
 
     worker: str | None
     ready: bool
+    part: PartView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Where one frame goes first. ``worker`` is set for offload only."""
+    """Where one frame goes first. ``worker`` is set where it leaves; ``ask`` is who shall prove the placement."""
 
     path: Path
     worker: str | None
     reason: str
+    ask: str | None = None
 
 
 class Policy(Protocol):
@@ -161,8 +178,39 @@ class RttThresholdPolicy:
         self._up = self._good >= self._needed
 
 
+class SplitPolicy:
+    """Computes head and tail here and the middle at a worker that proved the placement on the same kernels."""
+
+    def __init__(self, config: SplitConfig) -> None:
+        place = config.placement
+        self._said = (
+            "policy split" if place is None else f"policy split at {place.head_end}:{place.tail_start}"
+        )
+
+    def decide(self, view: LinkView) -> Decision:
+        """Split where the placement was proved; else local, and let one be asked to prove it."""
+        if not view.ready:
+            return _local("the link is not ready")
+        if view.part is None:
+            return _local("the model is not cut at this placement: deploy one that its positions belong to")
+        if view.part.reason:
+            return Decision(path=Path.LOCAL, worker=None, reason=view.part.reason, ask=view.part.worker)
+        return Decision(path=Path.SPLIT, worker=view.part.worker, reason=self._said)
+
+    def on_rtt(self, rtt_ns: int, *, probe: bool) -> None:
+        """Of no interest."""
+
+    def on_loss(self, reason: str) -> None:
+        """Of no interest: a worker that did not answer rests, and meanwhile there is nobody to split with."""
+
+    def wants_probes(self) -> bool:
+        """Never: the frames themselves are the probes."""
+        return False
+
+
 POLICIES: dict[str, Callable[[SplitConfig], Policy]] = {
     "local": LocalPolicy,
     "offload": OffloadPolicy,
     "rtt-threshold": RttThresholdPolicy,
+    "split": SplitPolicy,
 }

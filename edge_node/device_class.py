@@ -16,6 +16,14 @@ class Segment(str, Enum):
     LANDMARK_INT8 = "landmark-int8"
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A segment, or the ``share`` of it that a part of its model takes."""
+
+    segment: Segment
+    share: float = 1.0
+
+
 class Thermal(str, Enum):
     """How hot the chip is: throttled means it protects itself by running slower."""
 

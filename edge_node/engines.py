@@ -5,17 +5,25 @@ itself may happen on any thread.
 """
 
 import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from edge_node.device_class import Segment
-from edge_node.errors import SettingsError
-from edge_node.perceive import Engine
+from edge_node.engine_parts import open_engine_parts
+from edge_node.errors import PlacementMisfitError, SettingsError
+from edge_node.jobs import Engine
 from inference.errors import InferenceError
+from inference.fingerprint import canaries_of, kernel_fingerprint
 from inference.runtimes.base import Model, Runtime
+from inference.split import split_model
 from inference.tasks.hands import HandsConfig, HandTask
+from schemas.documents import SplitConfig
 
+SPLIT = "split"
 LANDMARKS: dict[str, Segment] = {
     "float": Segment.LANDMARK_FLOAT,
     "float16": Segment.LANDMARK_FLOAT,
@@ -27,8 +35,18 @@ LANDMARKS: dict[str, Segment] = {
 class EngineMaker:
     """Makes engines with one runtime, one palm detector and one task configuration."""
 
-    def __init__(self, runtime: Runtime, *, models: Path, config: HandsConfig, variant: str = "full") -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        models: Path,
+        config: HandsConfig,
+        variant: str = "full",
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
         self._runtime = runtime
+        self._clock_ns = clock_ns
+        self._files: dict[str, Path] = {}  # digest -> where the model of an engine lies
         self._landmark = models / f"hand_landmark_{variant}.tflite"
         self._config = config
         self._palm: Model = self._load(models / f"palm_detection_{variant}.tflite")
@@ -53,7 +71,41 @@ class EngineMaker:
         except InferenceError as error:
             raise SettingsError(f"{landmark} does not fit the task: {error}") from error
         digest = hashlib.sha256(landmark.read_bytes()).hexdigest()
-        return Engine(task=task, label=label, digest=digest, landmark=LANDMARKS[quantisation])
+        self._files[digest] = landmark
+        return Engine(
+            task=task,
+            label=label,
+            digest=digest,
+            landmark=LANDMARKS[quantisation],
+            kernel=kernel_fingerprint(model, canaries_of(model.inputs())),
+        )
+
+    def fitted(self, engine: Engine, config: SplitConfig) -> Engine:
+        """The engine with head and tail for the config's placement, if it names one; itself where nothing changes.
+
+        Raises:
+            PlacementMisfitError: the placement's positions do not belong to this engine's model.
+        """
+        wanted = None if config.placement is None or config.policy != SPLIT else config.placement.placement
+        present = None if engine.parts is None else engine.parts.placement
+        if wanted == present:
+            return engine
+        if wanted is None:
+            return replace(engine, parts=None)
+        if not isinstance(engine.task, HandTask):
+            raise PlacementMisfitError(
+                f"the engine {engine.label} cannot be cut: use another policy than split"
+            )
+        try:
+            content = self._files[engine.digest].read_bytes()
+            parts = open_engine_parts(
+                engine.task, split_model(content), wanted, runtime=self._runtime, clock_ns=self._clock_ns
+            )
+        except (InferenceError, OSError) as error:
+            raise PlacementMisfitError(
+                f"the placement {wanted.start}:{wanted.end} does not fit {engine.label}: {error}"
+            ) from error
+        return replace(engine, parts=parts)
 
     def _load(self, path: Path) -> Model:
         try:

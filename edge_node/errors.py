@@ -3,6 +3,7 @@
 EdgeError
 ├── SourceError       a camera, video, folder or ring that cannot be read
 ├── SettingsError     a setting that cannot stand
+│   └── PlacementMisfitError  a placement whose positions are none of the model's
 ├── StoreError        the node's own state folder cannot be used
 ├── UpdateError       an attempt to change the release failed; carries the reason operators read
 ├── BrokerError       a broker that does not answer someone who only listens
@@ -22,6 +23,10 @@ class SourceError(EdgeError):
 
 class SettingsError(EdgeError):
     """A setting that cannot stand."""
+
+
+class PlacementMisfitError(SettingsError):
+    """A split config names positions that do not belong to the model it came with."""
 
 
 class StoreError(EdgeError):

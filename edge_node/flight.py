@@ -9,8 +9,11 @@ from enum import Enum
 
 from edge_node.decide import Path
 from edge_node.frames import Captured
+from edge_node.jobs import Engine, JobKind
 from edge_node.outcome import Answer
 from inference.tasks.hands import Hand
+from inference.tasks.hands_split import Looked
+from schemas.messages import Tensor
 
 NS_PER_MS = 1_000_000
 
@@ -19,7 +22,7 @@ class Stage(str, Enum):
     """How far one way of computing a frame is."""
 
     IDLE = "idle"  # not tried
-    WAITING = "waiting"  # local only: for the slot
+    WAITING = "waiting"  # jobs only: for the slot
     RUNNING = "running"
     OVERDUE = "overdue"  # remote only: the reply counts as missing, though it may still come
     ENDED = "ended"
@@ -35,9 +38,17 @@ class Attempt:
     result: str = ""
 
 
+def _idle() -> dict[JobKind, Stage]:
+    return dict.fromkeys(JobKind, Stage.IDLE)
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Flight:
-    """One scheduled frame until its line is written."""
+    """One scheduled frame until its line is written.
+
+    ``jobs``: how far each job of the local slot is for it; ``engine`` and ``looked`` are those of its head, which
+    its tail must go on with, and ``returned`` is what the worker made of it.
+    """
 
     frame_id: int
     scheduled_ns: int
@@ -46,10 +57,14 @@ class Flight:
     skipped: bool
     trace_id: bytes
     mode: Path
-    local: Stage = Stage.IDLE
+    jobs: dict[JobKind, Stage] = field(default_factory=_idle)
     remote: Stage = Stage.IDLE
+    sent_ns: int = 0
     hedge_now: bool = False
     worker: str | None = None
+    engine: Engine | None = None
+    looked: Looked | None = None
+    returned: tuple[Tensor, ...] = ()
     rtt_ns: int | None = None
     attempts: list[Attempt] = field(default_factory=list)
     answer: Answer | None = None
@@ -71,9 +86,16 @@ class Flight:
                 return
 
     @property
+    def is_carried(self) -> bool:
+        """Whether it was answered from other pixels than its own."""
+        return self.answer is not None and self.answer.result_frame_id != self.frame_id
+
+    @property
     def is_open(self) -> bool:
         """Whether some way still works on it."""
-        return self.local in {Stage.WAITING, Stage.RUNNING} or self.remote in {Stage.RUNNING, Stage.OVERDUE}
+        return self.remote in {Stage.RUNNING, Stage.OVERDUE} or any(
+            stage in {Stage.WAITING, Stage.RUNNING} for stage in self.jobs.values()
+        )
 
 
 def ms(duration_ns: int | None) -> float | None:

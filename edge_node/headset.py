@@ -23,15 +23,19 @@ from edge_node.frames import Source
 from edge_node.health import Health, health_of
 from edge_node.heartbeat import Heartbeat
 from edge_node.installation import Installation
+from edge_node.jobs import Engine, JobDone
 from edge_node.journal import Journal
 from edge_node.journey import Journey
 from edge_node.loop import FrameLoop
 from edge_node.model_store import ModelStore
-from edge_node.offload import Offloader, RemoteReply
-from edge_node.perceive import Engine, JobDone, Perception, Slot
+from edge_node.offload import Offloader
+from edge_node.perceive import Perception
+from edge_node.priming import prime
 from edge_node.remote import Remote
+from edge_node.replies import RemoteReply
 from edge_node.reports import Reports
 from edge_node.settings import NodeSettings
+from edge_node.slot import Slot
 from edge_node.telemetry import FrameTally
 from edge_node.update import Attempt
 from edge_node.update_ports import UpdaterPorts
@@ -41,7 +45,6 @@ from observability.trace import new_trace
 from schemas.documents import SplitConfig
 
 _log = structlog.get_logger("edge_node.headset")
-PRIMING_RUNS = 2
 LOCAL_PRIOR_NS = 40_000_000  # taken for a local run until one was measured
 
 
@@ -123,6 +126,7 @@ class Headset:
             health=self._health,
         )
         engine, config = self._installation.initial()
+        self.agent.tell_kernel(engine.digest, engine.kernel)
         accelerator = Accelerator(self._device, rng=parts.rng)
         return Journey(
             engine=engine,
@@ -158,27 +162,12 @@ class Headset:
         Raises:
             DuplicateError: the manager refused this process.
         """
-        self._prime()
+        prime(self._journey, self._parts.source, clock_ns=self._parts.clock_ns)
         self._loop.run()
         self._every_second(self._parts.clock_ns())
         if self._refused:
             raise DuplicateError(f"{self._refused}: stop the other process or use another --id")
         return self.summary()
-
-    def _prime(self) -> None:
-        """See once before frames count: the first runs are ten times slower, and frame 0 needs a memory."""
-        engine = self._journey.local.engine
-        for _ in range(PRIMING_RUNS):
-            captured_ns = self._parts.clock_ns()
-            captured = self._parts.source.capture(0)
-            if captured is None:
-                return
-            try:
-                seen = engine.task.run(captured.image)
-            except Exception as error:  # noqa: BLE001 - frames are carried without it; it is logged
-                _log.warning("the first look failed", error=str(error) or repr(error))
-                return
-            self._journey.answers.prime(seen, captured_ns=captured_ns, model=engine.label)
 
     def stop(self) -> None:
         """Schedule no more frames. From any thread and from signal handlers."""
@@ -243,6 +232,7 @@ class Headset:
     def _place(self, engine: Engine, config: SplitConfig, done: Callable[[], None]) -> None:
         def swap(_now_ns: int) -> None:
             self._journey.local.use(engine)
+            self.agent.tell_kernel(engine.digest, engine.kernel)
             if config != self._journey.config:
                 self._journey.use(config)
             done()

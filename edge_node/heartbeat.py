@@ -81,7 +81,7 @@ class Heartbeat:
         busy_ns = self._journey.perception.use.busy_ns
         busy = min(1.0, (busy_ns - self._last_busy_ns) / NS_PER_S / elapsed_s)
         self._last_ns, self._last_busy_ns = now_ns, busy_ns
-        radio = 1.0 if self._journey.mode is Path.OFFLOAD else 0.0
+        radio = 0.0 if self._journey.mode is Path.LOCAL else 1.0
         return self._heat.step(elapsed_s=elapsed_s, busy_fraction=busy, radio_fraction=radio)
 
     def _publish(self, name: str, payload: bytes) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import structlog
 
 from edge_node.engines import EngineMaker
-from edge_node.errors import EdgeError, UpdateError
+from edge_node.errors import EdgeError, PlacementMisfitError, UpdateError
 from edge_node.health import Health
+from edge_node.jobs import Engine
 from edge_node.model_store import ModelStore
-from edge_node.perceive import Engine
 from edge_node.update import Release
 from inference.errors import ModelPackageError
 from inference.packages import open_package
@@ -66,9 +66,20 @@ class Installation:
             except UpdateError as error:
                 _log.error("a committed release does not load", error=str(error))
                 continue
+            config = release.split_config or self._split
+            engine = self._fitted_or_whole(engine, config)
             self._running = (release.package, engine)
-            return engine, release.split_config or self._split
-        return self._factory, self._split
+            return engine, config
+        self._running = (None, self._fitted_or_whole(self._factory, self._split))
+        return self._running[1], self._split
+
+    def _fitted_or_whole(self, engine: Engine, config: SplitConfig) -> Engine:
+        """An engine for a config that is in force already: frames need one even where the placement misfits."""
+        try:
+            return self._maker.fitted(engine, config)
+        except PlacementMisfitError as error:
+            _log.error("frames are computed whole", error=str(error))
+            return engine
 
     def attach(self, place: Place, *, want_trial: Callable[[], None]) -> None:
         """From now on exchanges and trials go to this frame loop."""
@@ -86,10 +97,14 @@ class Installation:
         """
         if self._place is None:
             raise UpdateError(FailureReason.INTERNAL, "no frame loop to install into")
-        engine = self._engine(release.package)
+        config = release.split_config or self._split
+        try:
+            engine = self._maker.fitted(self._engine(release.package), config)
+        except PlacementMisfitError as error:
+            raise UpdateError(FailureReason.BAD_CONFIG, str(error)) from error
         self._failed_before = self._health().failed if engine is self._running[1] else 0
         placed = threading.Event()
-        self._place(engine, release.split_config or self._split, placed.set)
+        self._place(engine, config, placed.set)
         _wait(placed.is_set, pause, timeout_s=SWAP_TIMEOUT_S, what="the frame loop did not take the engine")
         self._running = (release.package, engine)
 
@@ -119,7 +134,7 @@ class Installation:
 
     def _engine(self, package: PackageRef | None) -> Engine:
         if package is None:
-            return self._factory
+            return self._running[1] if self._running[0] is None else self._factory
         if self._running[0] is not None and self._running[0].digest == package.digest:
             return self._running[1]
         try:

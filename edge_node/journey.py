@@ -12,15 +12,17 @@ within ``patience_ns`` ends as none.
 from collections.abc import Callable
 
 from edge_node.answers import Answers, close
-from edge_node.decide import POLICIES, LinkView, Path, Policy
+from edge_node.decide import POLICIES, Path, Policy
 from edge_node.estimate import Quantiles
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
 from edge_node.hedge import JourneyLimits, carry_at_ns, latest_local_start_ns
+from edge_node.jobs import Engine, JobDone, JobKind
 from edge_node.local_way import LocalWay
-from edge_node.offload import RemoteReply
-from edge_node.perceive import Engine, JobDone, Perception
+from edge_node.perceive import Perception
 from edge_node.remote import Remote
+from edge_node.replies import RemoteReply
+from edge_node.way_out import WayOut
 from schemas.documents import SplitConfig
 from schemas.messages import Task
 
@@ -59,7 +61,9 @@ class Journey:
             answers=self.answers,
             flights=self._flights,
             waiting=self._limits.waiting,
+            on_head=lambda flight, now_ns: self._out.on_head(flight, now_ns),  # noqa: PLW0108 - bound late
         )
+        self._out = WayOut(remote=remote, local=self.local, answers=self.answers, flights=self._flights)
         self._mode = Path.LOCAL
         self.reason = "no frame was scheduled yet"  # of the newest decision
         self.use(config)
@@ -118,15 +122,16 @@ class Journey:
     def on_reply(self, reply: RemoteReply, *, now_ns: int) -> None:
         """A worker answered a frame or a ping."""
         self.remote.note(reply, policy=self._policy, now_ns=now_ns)
-        flight = self._flights.get(reply.frame_id) if reply.task is not Task.PING else None
+        about_frame = reply.task is not Task.PING and not reply.ask
+        flight = self._flights.get(reply.frame_id) if about_frame else None
         if flight is not None:
-            self._hear(flight, reply, now_ns=now_ns)
+            self._out.hear(flight, reply, now_ns=now_ns)
         self.tick(now_ns)
 
     def on_link_trouble(self, reason: str, *, now_ns: int) -> None:
         """The session became suspect or died: nothing that is out there can be relied on."""
         self._policy.on_loss(reason)
-        self._hedge_all()
+        self._out.hedge_all()
         self.tick(now_ns)
 
     def tick(self, now_ns: int) -> None:
@@ -155,18 +160,11 @@ class Journey:
     # -- where a frame goes first ------------------------------------------------------------------
 
     def _send_off(self, flight: Flight, captured: Captured, *, now_ns: int) -> None:
-        view = LinkView(worker=self.remote.worker(now_ns=now_ns), ready=self.remote.ready)
+        view = self._out.view(now_ns=now_ns)
         decision = self._policy.decide(view)
         flight.worker, flight.rtt_ns = view.worker, self.remote.rtts.last_ns(view.worker)
         self._note_mode(flight, decision.path, decision.reason)
-        sent = decision.worker is not None and self.remote.send(
-            flight, captured, worker=decision.worker, rois=self.answers.rois(flight)
-        )
-        if sent:
-            flight.remote = Stage.RUNNING
-            flight.begin(Path.OFFLOAD, now_ns=now_ns)
-        else:
-            self.local.queue(flight, now_ns=now_ns)
+        self._out.begin(flight, captured, decision, now_ns=now_ns)
 
     def _note_mode(self, flight: Flight, path: Path, reason: str) -> None:
         flight.mode, self.reason = path, reason
@@ -175,33 +173,11 @@ class Journey:
             self._on_switch(flight, self._mode, reason)
             self._mode = path
 
-    # -- the way out -------------------------------------------------------------------------------
-
-    def _hear(self, flight: Flight, reply: RemoteReply, *, now_ns: int) -> None:
-        overdue = flight.remote is Stage.OVERDUE
-        flight.remote, flight.rtt_ns = Stage.ENDED, reply.rtt_ns
-        flight.worker = reply.worker  # who of the pool it was
-        if reply.result is None:
-            flight.end(Path.OFFLOAD, now_ns=now_ns, result=f"refused {reply.refusal}")
-            self._hedge_all()
-            return
-        flight.end(Path.OFFLOAD, now_ns=now_ns, result="late" if overdue else "ok")
-        model = reply.model_digest[:12]
-        self.answers.fresh(flight, reply.result, path=Path.OFFLOAD, model=model, now_ns=now_ns)
-
-    def _hedge_all(self) -> None:
-        for flight in self._flights.values():
-            flight.hedge_now = flight.hedge_now or flight.answer is None
-
     # -- time --------------------------------------------------------------------------------------
 
     def _advance(self, flight: Flight, *, now_ns: int) -> None:
-        if flight.remote is Stage.RUNNING and now_ns >= self.remote.overdue_at_ns(flight):
-            flight.remote = Stage.OVERDUE
-            flight.end(Path.OFFLOAD, now_ns=now_ns, result="missing")
-            self.remote.rest(flight.worker, now_ns=now_ns)
+        if self._out.is_missing(flight, now_ns=now_ns):
             self._policy.on_loss("a reply is missing")
-            self._hedge_all()
         if flight.answer is None:
             self._help(flight, now_ns=now_ns)
         worn_out = now_ns >= flight.scheduled_ns + self._limits.patience_ns
@@ -229,20 +205,26 @@ class Journey:
         )
 
     def _can_hedge(self, flight: Flight) -> bool:
-        return flight.captured is not None and flight.local is Stage.IDLE
+        """Whether a whole run may be begun for it; a tail that is here already ends it sooner."""
+        untried = flight.jobs[JobKind.WHOLE] is Stage.IDLE
+        has_tail = flight.jobs[JobKind.TAIL] in {Stage.WAITING, Stage.RUNNING}
+        return flight.captured is not None and untried and not has_tail
 
     def _hedge_at_ns(self, flight: Flight) -> int:
+        """When a whole run has to begin at the latest; a tail of another frame may hold the slot just then."""
+        local_ns = self.perception.durations.at(0.999)
+        if flight.mode is Path.SPLIT:
+            share = self.local.engine.share(JobKind.TAIL)
+            local_ns += self.perception.duration_ns(JobKind.TAIL, 0.999, share=share)
         return latest_local_start_ns(
-            deadline_ns=flight.deadline_ns,
-            local_p999_ns=self.perception.durations.at(0.999),
-            margins=self._limits.margins,
+            deadline_ns=flight.deadline_ns, local_p999_ns=local_ns, margins=self._limits.margins
         )
 
     def _next_due_of(self, flight: Flight) -> int:
         """The next moment at which something may have to be done about a frame."""
         dues = [flight.scheduled_ns + self._limits.patience_ns]
         if flight.remote is Stage.RUNNING:
-            dues.append(self.remote.overdue_at_ns(flight))
+            dues.append(self._out.overdue_at_ns(flight))
         if flight.answer is None:
             if self._can_hedge(flight):
                 dues.append(self._hedge_at_ns(flight))

@@ -1,21 +1,32 @@
-"""Pure core: the frames that wait for the one local slot, and which of them it takes next.
+"""Pure core: the jobs that wait for the one local slot, and which of them it takes next.
 
-Newest first, at most ``waiting`` of them; what gives way is answered from memory at once. While frames go out,
-one may be run here as a trial of the engine: under no frame's id, so that it answers nothing. Times are passed in.
+Of the kinds in ``ORDER`` first, then the newest frame: a tail is short and ends a frame that is nearly there, a
+whole run is a promise, a head only a try. At most ``waiting`` of a kind wait; what gives way is answered from memory
+at once. While frames go out, one may be run here as a trial of the engine: under no frame's id, so that it answers
+nothing. Times are passed in.
 """
+
+from collections.abc import Callable
 
 from edge_node.answers import Answers
 from edge_node.decide import Path
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
 from edge_node.hedge import is_worth_starting
-from edge_node.perceive import Engine, Job, Perceived, Perception
+from edge_node.jobs import Engine, Job, JobKind
+from edge_node.perceive import Perceived, Perception
+from schemas.messages import Tensor
 
 TRIAL_FRAME = -1  # no frame has this id
+ORDER = (JobKind.TAIL, JobKind.WHOLE, JobKind.HEAD)
+WAYS = {JobKind.WHOLE: Path.LOCAL, JobKind.HEAD: Path.SPLIT, JobKind.TAIL: Path.SPLIT}
 
 
 class LocalWay:
-    """The headset's own way of computing frames. ``flights`` are the journey's, oldest first."""
+    """The headset's own way of computing frames. ``flights`` are the journey's, oldest first.
+
+    ``on_head`` is told of every frame whose head is done, in time or not.
+    """
 
     def __init__(
         self,
@@ -25,6 +36,7 @@ class LocalWay:
         answers: Answers,
         flights: dict[int, Flight],
         waiting: int,
+        on_head: Callable[[Flight, int], None],
     ) -> None:
         self._engine = engine
         self.perception = perception
@@ -33,6 +45,7 @@ class LocalWay:
         self._answers = answers
         self._flights = flights
         self._waiting = waiting
+        self._on_head = on_head
 
     @property
     def engine(self) -> Engine:
@@ -49,16 +62,35 @@ class LocalWay:
         self._trial_wanted = True
 
     def queue(self, flight: Flight, *, now_ns: int) -> None:
-        """Let a frame wait for the slot; the oldest of too many gives way, because fresh beats complete."""
-        flight.local = Stage.WAITING
+        """Let a frame wait to be computed whole; a head of it that still waits is not worth it any more."""
+        if flight.jobs[JobKind.HEAD] is Stage.WAITING:
+            flight.jobs[JobKind.HEAD] = Stage.ENDED
+            flight.end(Path.SPLIT, now_ns=now_ns, result="no time left")
         flight.begin(Path.LOCAL, now_ns=now_ns)
-        waiting = [f for f in self._flights.values() if f.local is Stage.WAITING]
-        for oldest in waiting[: max(0, len(waiting) - self._waiting)]:
-            self._drop_local(oldest, "superseded", now_ns=now_ns)
+        self._enter(flight, JobKind.WHOLE, now_ns=now_ns)
 
-    def _drop_local(self, flight: Flight, result: str, *, now_ns: int) -> None:
-        flight.local = Stage.ENDED
-        flight.end(Path.LOCAL, now_ns=now_ns, result=result)
+    def queue_head(self, flight: Flight, *, now_ns: int) -> None:
+        """Let a frame wait for its head."""
+        flight.begin(Path.SPLIT, now_ns=now_ns)
+        self._enter(flight, JobKind.HEAD, now_ns=now_ns)
+
+    def queue_tail(self, flight: Flight, returned: tuple[Tensor, ...], *, now_ns: int) -> None:
+        """Let a frame wait for its tail: the worker's tensors are here."""
+        flight.returned = returned
+        self._enter(flight, JobKind.TAIL, now_ns=now_ns)
+
+    def _enter(self, flight: Flight, kind: JobKind, *, now_ns: int) -> None:
+        flight.jobs[kind] = Stage.WAITING
+        waiting = self._those_waiting(kind)
+        for oldest in waiting[: max(0, len(waiting) - self._waiting)]:  # fresh beats complete
+            self._drop(oldest, kind, "superseded", now_ns=now_ns)
+
+    def _those_waiting(self, kind: JobKind) -> list[Flight]:
+        return [flight for flight in self._flights.values() if flight.jobs[kind] is Stage.WAITING]
+
+    def _drop(self, flight: Flight, kind: JobKind, result: str, *, now_ns: int) -> None:
+        flight.jobs[kind] = Stage.ENDED
+        flight.end(WAYS[kind], now_ns=now_ns, result=result)
         if flight.answer is None and not flight.is_open:
             self._answers.carry(flight, now_ns=now_ns)
 
@@ -66,54 +98,89 @@ class LocalWay:
         """Start the newest waiting frame: fresh beats complete, and an older one may still make it afterwards.
 
         The newest starts even where it will be late: it teaches the tracker, and without that one slow run
-        would make every later one look hopeless for ever.
+        would make every later one look hopeless for ever. So does the tail of a frame that was carried, if nothing else waits.
         """
         if self.perception.busy:
             return
-        waiting = [f for f in self._flights.values() if f.local is Stage.WAITING]
-        for flight in waiting[:-1]:
-            if not self._is_worth_starting(flight, now_ns=now_ns):
-                self._drop_local(flight, "no time left", now_ns=now_ns)
-        open_ones = [f for f in waiting if f.local is Stage.WAITING and f.answer is None]
-        for flight in [f for f in waiting if f.answer is not None]:
-            self._drop_local(flight, "not needed", now_ns=now_ns)
+        late_tails = []
+        for kind in ORDER:
+            waiting = self._those_waiting(kind)
+            for flight in waiting[:-1]:
+                if not self._is_worth_starting(flight, kind, now_ns=now_ns):
+                    self._drop(flight, kind, "no time left", now_ns=now_ns)
+            for flight in [f for f in waiting if f.answer is not None and f.jobs[kind] is Stage.WAITING]:
+                if kind is JobKind.TAIL and flight.is_carried:
+                    late_tails.append(flight)
+                else:
+                    self._drop(flight, kind, "not needed", now_ns=now_ns)
+        open_ones = [
+            (flight, kind) for kind in ORDER for flight in self._those_waiting(kind) if flight.answer is None
+        ]
+        self._start_one(open_ones, late_tails, now_ns=now_ns)
+
+    def _start_one(
+        self, open_ones: list[tuple[Flight, JobKind]], late_tails: list[Flight], *, now_ns: int
+    ) -> None:
         if open_ones:
-            self._start_local(open_ones[-1])
+            first = open_ones[0][1]
+            self._start_job(*[row for row in open_ones if row[1] is first][-1])
         elif self._trial_wanted:
             self._start_trial()
+        elif late_tails:
+            self._start_job(late_tails.pop(), JobKind.TAIL)
+        for flight in late_tails:
+            self._drop(flight, JobKind.TAIL, "not needed", now_ns=now_ns)
 
-    def _is_worth_starting(self, flight: Flight, *, now_ns: int) -> bool:
-        return is_worth_starting(
-            now_ns=now_ns, deadline_ns=flight.deadline_ns, local_p50_ns=self.perception.durations.at(0.5)
-        )
+    def _is_worth_starting(self, flight: Flight, kind: JobKind, *, now_ns: int) -> bool:
+        share = (flight.engine or self._engine).share(kind)
+        typical_ns = self.perception.duration_ns(kind, 0.5, share=share)
+        return is_worth_starting(now_ns=now_ns, deadline_ns=flight.deadline_ns, local_p50_ns=typical_ns)
 
-    def _start_local(self, flight: Flight) -> None:
+    def _start_job(self, flight: Flight, kind: JobKind) -> None:
         if flight.captured is None:
             raise ValueError(f"frame {flight.frame_id} has no image: it cannot wait for the slot")
-        flight.local = Stage.RUNNING
-        self._start(flight, flight.captured, frame_id=flight.frame_id)
+        flight.jobs[kind] = Stage.RUNNING
+        self._start(flight, flight.captured, frame_id=flight.frame_id, kind=kind)
 
     def _start_trial(self) -> None:
         for flight in reversed(self._flights.values()):
             if flight.captured is not None:
-                self._start(flight, flight.captured, frame_id=TRIAL_FRAME)
+                self._start(flight, flight.captured, frame_id=TRIAL_FRAME, kind=JobKind.WHOLE)
                 return
 
-    def _start(self, flight: Flight, captured: Captured, *, frame_id: int) -> None:
-        self._trial_wanted = False  # any run tries the engine
-        rois = self._answers.rois(flight)
-        self.perception.start(Job(frame_id=frame_id, image=captured.image, rois=rois, engine=self._engine))
+    def _start(self, flight: Flight, captured: Captured, *, frame_id: int, kind: JobKind) -> None:
+        tail = kind is JobKind.TAIL
+        if not tail:
+            self._trial_wanted = False  # any run that begins with pixels tries the engine
+        self.perception.start(
+            Job(
+                frame_id=frame_id,
+                image=captured.image,
+                rois=self._answers.rois(flight),
+                engine=flight.engine if tail and flight.engine else self._engine,
+                kind=kind,
+                looked=flight.looked if tail else None,
+                returned=flight.returned if tail else (),
+            )
+        )
 
     def take(self, perceived: Perceived, *, now_ns: int) -> None:
-        """A local run's result has come: answer its frame, if that still waits."""
+        """A job's result has come: answer its frame, if that still waits, or go on with its head."""
         done = perceived.done
         flight = self._flights.get(done.job.frame_id)
         if flight is None:
             return
-        flight.local = Stage.ENDED
+        kind = done.job.kind
+        flight.jobs[kind] = Stage.ENDED
         flight.host_late = flight.host_late or perceived.host_late
-        flight.end(Path.LOCAL, now_ns=now_ns, result="error" if done.result is None else "ok")
+        if done.looked is not None:
+            flight.engine, flight.looked = done.job.engine, done.looked
+            self._on_head(flight, now_ns)
+            return
+        flight.end(WAYS[kind], now_ns=now_ns, result="error" if done.result is None else "ok")
         if done.result is not None:
             self._answers.fresh(
-                flight, done.result, path=Path.LOCAL, model=done.job.engine.label, now_ns=now_ns
+                flight, done.result, path=WAYS[kind], model=done.job.engine.label, now_ns=now_ns
             )
+        elif kind is not JobKind.WHOLE:
+            flight.hedge_now = True

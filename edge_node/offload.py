@@ -1,47 +1,38 @@
-"""Shell: frames and pings out to a worker, results and refusals back in, over the data road.
+"""Shell: frames, live tensors and pings out to a worker, results and refusals back in, over the data road.
 
-``send_frame`` and ``send_ping`` belong to the frame loop; ``receive`` runs on the road's thread, reads the
+``send_frame``, ``send_part`` and ``send_ping`` belong to the frame loop; ``receive`` runs on the road's thread, reads the
 bytes and hands a ``RemoteReply`` on. What breaks the contract, speaks for another boot or answers nothing
 that was asked is counted and goes no further. Whether a reply still matters is decided elsewhere.
 """
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import structlog
 
 from broker.road import Delivery, Road
 from edge_node.estimate import transport_rtt_ns
 from edge_node.frames import Image
-from inference.tasks.hands import Hand, HandsResult
+from edge_node.remote_hands import box_of, hands_of
+from edge_node.replies import PartOut, RemoteReply
+from edge_node.workers import PartWanted
+from inference.errors import TaskError
 from inference.tasks.roi import Roi
 from schemas.codec import Encoder, decode
-from schemas.errors import MalformedMessage, TopicError
-from schemas.messages import Encoding, Frame, Header, Ping, Refusal, Result, RoiBox, Task
+from schemas.errors import EncodeError, MalformedMessage, TopicError
+from schemas.messages import Encoding, Frame, Header, Ping, Refusal, Result, Task, TensorFrame
+from schemas.placements import WHOLE_TASK
 from schemas.topics import POOL, parse, topic, topic_filter
 from schemas.verify import check_sender
+
+_log = structlog.get_logger("edge_node.offload")
 
 NS_PER_US = 1000
 PING_BYTES = 64
 MAX_PENDING = 512
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RemoteReply:
-    """A worker's word on one frame or ping. ``result`` is None for a refusal, whose reason is in ``refusal``."""
-
-    task: Task
-    frame_id: int
-    worker: str
-    received_ns: int
-    rtt_ns: int
-    capture_ns: int
-    model_digest: str
-    result: HandsResult | None
-    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +40,10 @@ class _Sent:
     worker: str
     sent_ns: int
     capture_ns: int
-    width_px: int
-    height_px: int
+    width_px: int = 0
+    height_px: int = 0
+    wanted: PartWanted | None = None
+    ask: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,13 +125,29 @@ class Offloader:
         )
         return self._put(message, sent, budget_ns=out.deadline_ns - now_ns)
 
+    def send_part(self, out: PartOut, *, worker: str) -> bool:
+        """Put the live tensors of a frame on the road; False where they do not fit or the road did not take them."""
+        now_ns = self._clock_ns()
+        header = self._header(
+            Task.HANDS,
+            frame_id=out.frame_id,
+            capture_ns=out.capture_ns,
+            now_ns=now_ns,
+            deadline_ns=out.deadline_ns,
+            trace_id=out.trace_id,
+            wanted=out.wanted,
+        )
+        sent = _Sent(worker=worker, sent_ns=now_ns, capture_ns=out.capture_ns, wanted=out.wanted, ask=out.ask)
+        message = TensorFrame(header=header, tensors=out.tensors)
+        return self._put(message, sent, budget_ns=out.deadline_ns - now_ns)
+
     def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> bool:
         """Probe the way to a worker and back."""
         now_ns = self._clock_ns()
         header = self._header(
             Task.PING, frame_id=ping_id, capture_ns=now_ns, now_ns=now_ns, deadline_ns=now_ns + budget_ns
         )
-        sent = _Sent(worker=worker, sent_ns=now_ns, capture_ns=now_ns, width_px=0, height_px=0)
+        sent = _Sent(worker=worker, sent_ns=now_ns, capture_ns=now_ns)
         return self._put(Ping(header=header, payload=bytes(PING_BYTES)), sent, budget_ns=budget_ns)
 
     def receive(self, delivery: Delivery) -> None:
@@ -172,23 +181,35 @@ class Offloader:
             self.counts["dropped_unasked"] += 1
             return
         self._pending.pop(key, None)  # the loop may have pushed it out this very moment
-        rtt_ns = transport_rtt_ns(sent_ns=sent.sent_ns, received_ns=received_ns, timing=message.timing)
-        refused = isinstance(message, Refusal)
-        self._deliver(
-            RemoteReply(
-                task=header.task,
-                frame_id=header.frame_id,
-                worker=worker,
-                received_ns=received_ns,
-                rtt_ns=rtt_ns,
-                capture_ns=sent.capture_ns,
-                model_digest=header.model_digest.hex(),
-                result=None
-                if isinstance(message, Refusal)
-                else hands_of(message, sent.width_px, sent.height_px),
-                refusal=message.reason.name.lower() if refused and isinstance(message, Refusal) else "",
-            )
+        reply = RemoteReply(
+            task=header.task,
+            frame_id=header.frame_id,
+            worker=worker,
+            received_ns=received_ns,
+            rtt_ns=transport_rtt_ns(sent_ns=sent.sent_ns, received_ns=received_ns, timing=message.timing),
+            capture_ns=sent.capture_ns,
+            model_digest=header.model_digest.hex(),
+            result=None,
+            wanted=sent.wanted,
+            ask=sent.ask,
         )
+        if isinstance(message, Refusal):
+            reason = message.reason.name.lower()
+            reply = replace(
+                reply, refusal=reason, detail=message.detail, retry_after_ms=message.retry_after_ms
+            )
+        elif sent.wanted is None:
+            try:
+                reply = replace(reply, result=hands_of(message, sent.width_px, sent.height_px))
+            except TaskError:
+                self.counts["malformed_hands"] += 1
+                return
+        elif sent.wanted.model == reply.model_digest and sent.wanted.placement_id == header.placement_id:
+            reply = replace(reply, tensors=message.tensors)
+        else:
+            self.counts["dropped_wrong_part"] += 1
+            return
+        self._deliver(reply)
 
     def _header(
         self,
@@ -199,6 +220,7 @@ class Offloader:
         now_ns: int,
         deadline_ns: int,
         trace_id: bytes = bytes(16),
+        wanted: PartWanted | None = None,
     ) -> Header:
         return Header(
             boot_id=self._boot_id,
@@ -207,13 +229,20 @@ class Offloader:
             capture_ns=capture_ns,
             send_ns=now_ns,
             budget_us=max(0, (deadline_ns - now_ns) // NS_PER_US),
+            placement_id=WHOLE_TASK if wanted is None else wanted.placement_id,
+            model_digest=bytes(32) if wanted is None else bytes.fromhex(wanted.model),
             trace_id=trace_id,
             span_id=self._new_span(),
         )
 
-    def _put(self, message: Frame | Ping, sent: _Sent, *, budget_ns: int) -> bool:
+    def _put(self, message: Frame | TensorFrame | Ping, sent: _Sent, *, budget_ns: int) -> bool:
         task = message.header.task
-        payload = self._encoder.encode(message)
+        try:
+            payload = self._encoder.encode(message)
+        except EncodeError as error:  # live tensors of a cut may be larger than a message
+            _log.warning("a message cannot be sent", frame_id=message.header.frame_id, why=str(error))
+            self.counts["encode_failed"] += 1
+            return False
         key = (sent.worker, task.name.lower())
         if key not in self._topics:
             self._topics[key] = topic(
@@ -229,45 +258,6 @@ class Offloader:
             self._pending.pop((task, message.header.frame_id), None)
             self.counts["unsent"] += 1
         return taken
-
-
-def hands_of(message: Result, width_px: int, height_px: int) -> HandsResult:
-    """A reply's hands on a frame of this size in pixels."""
-    roi = partial(roi_of, width=width_px, height=height_px)
-    return HandsResult(
-        hands=tuple(
-            Hand(
-                landmarks=np.array(hand.landmarks, dtype=np.float32),
-                presence=hand.presence,
-                handedness=hand.handedness,
-                roi=roi(hand.roi),
-            )
-            for hand in message.hands
-        ),
-        next_rois=tuple(roi(box) for box in message.next_rois),
-    )
-
-
-def roi_of(box: RoiBox, *, width: int, height: int) -> Roi:
-    """A message's box in fractions of a frame as a region in its pixels."""
-    return Roi(
-        cx=box.center_x * width,
-        cy=box.center_y * height,
-        width=box.width * width,
-        height=box.height * height,
-        rotation_rad=box.rotation_rad,
-    )
-
-
-def box_of(roi: Roi, *, width: int, height: int) -> RoiBox:
-    """A region in pixels as a message's box in fractions of the frame."""
-    return RoiBox(
-        center_x=roi.cx / width,
-        center_y=roi.cy / height,
-        width=roi.width / width,
-        height=roi.height / height,
-        rotation_rad=roi.rotation_rad,
-    )
 
 
 def _shrunk(image: Image, *, width_px: int) -> Image:

@@ -1,72 +1,19 @@
-"""The one place where the headset computes: a serial slot in front of the local models.
+"""Pure core: the one local slot as the device has it, serial, and as slow as the device class.
 
-``Slot`` is the shell: one thread that runs one job at a time for real. ``Perception`` is pure around it: it
-holds finished jobs until the device class would have finished them, and remembers how long jobs take. A
-running job cannot be stopped; the engine of a job is fixed when the job starts, so models swap in between.
+Holds finished jobs until the device class would have finished them, and remembers how long jobs take. The jobs
+really run elsewhere (``edge_node.slot``).
 """
 
-import threading
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from typing import Protocol
 
-import structlog
-
 from edge_node.accelerator import Accelerator
-from edge_node.device_class import Segment, Thermal
+from edge_node.device_class import Portion, Segment, Thermal
 from edge_node.estimate import Quantiles
-from edge_node.frames import Image
-from edge_node.thread_priority import make_thread_nice
-from inference.errors import InferenceError
-from inference.tasks.hands import HandsResult
-from inference.tasks.roi import Roi
+from edge_node.jobs import Engine, Job, JobDone, JobKind
 
-_log = structlog.get_logger("edge_node.perceive")
-
-# On a full machine whoever answers, sends and keeps the time has to wake before whoever computes:
-# without it three headsets on two busy cores skipped up to 2 % of their frames, with it none.
-SLOT_NICENESS = 5
 MOST_LATE = 2
-
-
-class Perceiver(Protocol):
-    """What finds hands: ``inference.tasks.hands.HandTask`` or a stand-in."""
-
-    def run(self, image_rgb: Image, *, rois: Sequence[Roi] = ()) -> HandsResult:
-        """Find hands in an image (H, W, 3) RGB, looking into ``rois`` first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Engine:
-    """Loaded models under one label. ``landmark`` says which row of the device class they cost."""
-
-    task: Perceiver
-    label: str
-    digest: str
-    landmark: Segment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Job:
-    """One frame for the slot."""
-
-    frame_id: int
-    image: Image
-    rois: tuple[Roi, ...]
-    engine: Engine
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class JobDone:
-    """A job that really ended; ``result`` is None where the model failed, with the reason in ``error``."""
-
-    job: Job
-    result: HandsResult | None
-    error: str
-    started_ns: int
-    ended_ns: int
+PARTS = (JobKind.HEAD, JobKind.TAIL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,49 +31,6 @@ class Starter(Protocol):
 
     def start(self, job: Job) -> None:
         """Begin a job; its ``JobDone`` comes back later. Never blocks."""
-
-
-class Slot:
-    """One thread that runs one job at a time and hands each ``JobDone`` to ``deliver``."""
-
-    def __init__(
-        self, deliver: Callable[[JobDone], None], *, clock_ns: Callable[[], int] = time.monotonic_ns
-    ) -> None:
-        self._deliver = deliver
-        self._clock_ns = clock_ns
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="local-slot", daemon=True)
-        self._thread.start()
-
-    def start(self, job: Job) -> None:
-        """Begin a job. Never blocks; the caller starts the next one only after the last was delivered."""
-        self._jobs.put(job)
-
-    def close(self, *, timeout_s: float = 5.0) -> None:
-        """End the thread after the job it runs."""
-        self._jobs.put(None)
-        self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        make_thread_nice(SLOT_NICENESS)
-        while (job := self._jobs.get()) is not None:
-            started_ns = self._clock_ns()
-            result, error = _looked(job)
-            done = JobDone(
-                job=job, result=result, error=error, started_ns=started_ns, ended_ns=self._clock_ns()
-            )
-            self._deliver(done)
-
-
-def _looked(job: Job) -> tuple[HandsResult | None, str]:
-    """A job's result, or None and why. The thread must outlive every job, or nothing is local any more."""
-    try:
-        return job.engine.task.run(job.image, rois=job.rois), ""
-    except InferenceError as problem:
-        return None, str(problem)
-    except Exception as problem:  # noqa: BLE001 - any failure of a model is a failed job; it is logged
-        _log.exception("a local run failed in a way nobody foresaw", model=job.engine.label)
-        return None, str(problem) or repr(problem)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -157,7 +61,8 @@ class Perception:
         self._accelerator = accelerator
         self._running: Job | None = None
         self._held: Perceived | None = None
-        self.durations = Quantiles(prior_ns=prior_ns)
+        self.durations = Quantiles(prior_ns=prior_ns)  # of whole runs
+        self._parts = {kind: Quantiles(prior_ns=0) for kind in PARTS}
         self.use = SlotUse()
         self.runs: EngineRuns | None = None
 
@@ -178,8 +83,16 @@ class Perception:
 
     @property
     def held_frame(self) -> int | None:
-        """Whose result is held."""
-        return None if self._held is None else self._held.done.job.frame_id
+        """Whose answer is held; what a head found is none."""
+        done = None if self._held is None else self._held.done
+        return None if done is None or done.job.kind is JobKind.HEAD else done.job.frame_id
+
+    def duration_ns(self, kind: JobKind, fraction: float, *, share: float = 1.0) -> int:
+        """How long a job of this kind takes; ``share`` of a whole run stands in until a part was measured."""
+        known = self._parts.get(kind)
+        if known is None or not len(known):
+            return round(share * self.durations.at(fraction))
+        return known.at(fraction)
 
     def start(self, job: Job) -> None:
         """Begin a job.
@@ -196,7 +109,7 @@ class Perception:
         """Take in a job that really ended; its result is held until the device would have it."""
         self._running = None
         release = self._accelerator.release(
-            segments(done), thermal=thermal, started_ns=done.started_ns, ended_ns=done.ended_ns
+            portions(done), thermal=thermal, started_ns=done.started_ns, ended_ns=done.ended_ns
         )
         self._held = Perceived(
             done=done,
@@ -213,23 +126,34 @@ class Perception:
         self._held = None
         duration_ns = held.released_ns - held.done.started_ns
         # a stall of the host says nothing of the next run: remembered whole, it would hedge every frame at once
-        self.durations.add(min(duration_ns, MOST_LATE * held.device_ns))
+        history = self._parts.get(held.done.job.kind, self.durations)
+        history.add(min(duration_ns, MOST_LATE * held.device_ns))
         self.use.jobs += 1
         self.use.busy_ns += duration_ns
         self.use.host_late += held.host_late
-        if held.done.result is None:
+        if held.done.failed:
             self.use.failures += 1
             self.use.last_error = held.done.error
         if self.runs is not None and held.done.job.engine is self.runs.engine:
-            self.runs.well += held.done.result is not None
-            self.runs.failed += held.done.result is None
+            self.runs.well += not held.done.failed
+            self.runs.failed += held.done.failed
         return held
 
 
-def segments(done: JobDone) -> list[Segment]:
-    """What a job occupied the accelerator with; a failed one counts as one landmark run."""
-    result, landmark = done.result, done.job.engine.landmark
+def portions(done: JobDone) -> list[Portion]:
+    """What a job occupied the accelerator with; a failed one counts as one landmark run.
+
+    A head or tail counts as that share of the class's landmark row which the part took of a whole run when both were
+    measured on this host: the one thing a class, whose rows are of whole models, does not say itself.
+    """
+    landmark: Segment = done.job.engine.landmark
+    share = done.job.engine.share(done.job.kind)
+    looked = done.looked
+    if looked is not None:
+        return [Portion(Segment.PALM)] * looked.palm_ran + [Portion(landmark, share)] * len(looked.rois)
+    result = done.result
     if result is None:
-        return [landmark]
-    looked = len(result.hands) + result.rejected
-    return [Segment.PALM] * result.palm_ran + [landmark] * looked
+        return [Portion(landmark, share)]
+    ran = len(result.hands) + result.rejected
+    palm = result.palm_ran and done.job.kind is JobKind.WHOLE
+    return [Portion(Segment.PALM)] * palm + [Portion(landmark, share)] * ran

@@ -7,18 +7,25 @@ Sends through the port it was given; times are passed in.
 from collections import Counter
 from typing import Protocol
 
-from edge_node.decide import Policy
+import numpy as np
+
+from edge_node.decide import PartView, Policy
 from edge_node.device_class import Thermal
 from edge_node.estimate import RttBook
 from edge_node.flight import Flight
 from edge_node.frames import Captured
-from edge_node.offload import FrameOut, RemoteReply
-from edge_node.workers import WorkerBook
+from edge_node.jobs import Engine
+from edge_node.offload import FrameOut
+from edge_node.replies import PartOut, RemoteReply
+from edge_node.workers import PartWanted, WorkerBook
 from inference.tasks.roi import Roi
 from schemas.documents import SplitConfig
-from schemas.messages import Task
+from schemas.messages import Task, Tensor
 
 NS_PER_MS = 1_000_000
+ASK_AGAIN_NS = 500_000_000  # at least so long between two asks for a placement
+NOTHING = (Tensor(name="ask", data=np.zeros(0, np.uint8)),)  # a message of live tensors has at least one
+FINAL = frozenset({"unknown_placement", "unknown_model", "unsupported_task"})
 
 
 class Uplink(Protocol):
@@ -26,6 +33,9 @@ class Uplink(Protocol):
 
     def send_frame(self, out: FrameOut, *, worker: str) -> bool:
         """Send a frame; False where it could not be put on the way."""
+
+    def send_part(self, out: PartOut, *, worker: str) -> bool:
+        """Send the live tensors of a frame, or ask for a placement; False where that could not be put on the way."""
 
     def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> bool:
         """Send a probe; False where it could not be put on the way."""
@@ -46,12 +56,19 @@ class Remote:
         self._pings: dict[int, int] = {}  # id -> when it counts as lost
         self._next_ping_id = 0
         self._next_ping_ns: int | None = None
+        self._next_ask_ns = 0
 
     def use(self, config: SplitConfig, policy: Policy) -> None:
         """Choose, probe and wait by this configuration."""
         del policy
         self._config = config
         self._pings.clear()
+        self._next_ask_ns = 0
+
+    @property
+    def reply_timeout_ns(self) -> int:
+        """After how long a reply counts as missing."""
+        return round(self._config.reply_timeout_ms * NS_PER_MS)
 
     def worker(self, *, now_ns: int) -> str | None:
         """The worker to ask now."""
@@ -61,9 +78,51 @@ class Remote:
         """A worker did not answer: prefer others for a while."""
         self.workers.rest(worker, now_ns=now_ns)
 
-    def overdue_at_ns(self, flight: Flight) -> int:
-        """When the reply to a frame that was sent counts as missing."""
-        return flight.attempts[0].start_ns + round(self._config.reply_timeout_ms * NS_PER_MS)
+    def part(self, engine: Engine, *, now_ns: int) -> PartView | None:
+        """Who can run the worker's part of this engine's placement; None where it was not cut."""
+        wanted = _wanted(engine)
+        if wanted is None:
+            return None
+        return self.workers.choose_part(self._config.worker, wanted, now_ns=now_ns)
+
+    def ask(self, flight: Flight, engine: Engine, *, worker: str, now_ns: int) -> None:
+        """Ask a worker to prove the placement, one request at a time: its refusal says when to ask again."""
+        if now_ns < self._next_ask_ns:
+            return
+        self._next_ask_ns = now_ns + ASK_AGAIN_NS
+        self._send_part(flight, engine, tensors=NOTHING, worker=worker, ask=True, now_ns=now_ns)
+
+    def send_part(
+        self, flight: Flight, engine: Engine, *, tensors: tuple[Tensor, ...], worker: str, now_ns: int
+    ) -> bool:
+        """Send a frame's live tensors to a worker."""
+        return self._send_part(flight, engine, tensors=tensors, worker=worker, ask=False, now_ns=now_ns)
+
+    def _send_part(
+        self,
+        flight: Flight,
+        engine: Engine,
+        *,
+        tensors: tuple[Tensor, ...],
+        worker: str,
+        ask: bool,
+        now_ns: int,
+    ) -> bool:
+        wanted = _wanted(engine)
+        if wanted is None:
+            return False
+        # an ask needs no answer in the frame's time, and one that came late must not be dropped unread
+        deadline_ns = now_ns + ASK_AGAIN_NS if ask else flight.deadline_ns
+        out = PartOut(
+            frame_id=flight.frame_id,
+            wanted=wanted,
+            tensors=tensors,
+            capture_ns=flight.scheduled_ns,
+            deadline_ns=deadline_ns,
+            trace_id=flight.trace_id,
+            ask=ask,
+        )
+        return self._uplink.send_part(out, worker=worker)
 
     def send(self, flight: Flight, captured: Captured, *, worker: str, rois: tuple[Roi, ...]) -> bool:
         """Send a frame to a worker."""
@@ -87,12 +146,20 @@ class Remote:
         if probe and self._pings.pop(reply.frame_id, None) is None:
             return  # it was counted as lost already
         self.rtts.add(reply.worker, reply.rtt_ns, now_ns=now_ns)
-        if reply.refusal:
+        if reply.ask:
+            self._note_ask(reply, now_ns=now_ns)
+        elif reply.refusal:
             self.refusals[reply.refusal] += 1
             self.rest(reply.worker, now_ns=now_ns)
             policy.on_loss(f"the worker refused: {reply.refusal}")
         else:
             policy.on_rtt(reply.rtt_ns, probe=probe)
+
+    def _note_ask(self, reply: RemoteReply, *, now_ns: int) -> None:
+        """Learn from the refusal of an ask: to wait for the presence, or that it will never come."""
+        self._next_ask_ns = now_ns + max(ASK_AGAIN_NS, reply.retry_after_ms * NS_PER_MS)
+        if reply.refusal in FINAL and not reply.retry_after_ms and reply.wanted is not None:
+            self.workers.decline(reply.worker, reply.wanted, reply.detail)
 
     def probe(self, policy: Policy, *, now_ns: int) -> None:
         """Count lost probes and send the next one where the policy wants it."""
@@ -108,7 +175,7 @@ class Remote:
             return
         self._next_ping_ns = now_ns + self._config.probe_interval_ms * NS_PER_MS
         worker = self.workers.choose_for_probe(self._config.worker, now_ns=now_ns)
-        timeout_ns = round(self._config.reply_timeout_ms * NS_PER_MS)
+        timeout_ns = self.reply_timeout_ns
         if worker is None or not self.ready:
             return
         if self._uplink.send_ping(self._next_ping_id, worker=worker, budget_ns=timeout_ns):
@@ -121,3 +188,10 @@ class Remote:
         if policy.wants_probes() and self._next_ping_ns is not None:
             dues.append(self._next_ping_ns)
         return min(dues, default=None)
+
+
+def _wanted(engine: Engine) -> PartWanted | None:
+    """The worker's part of an engine that was cut."""
+    if engine.parts is None:
+        return None
+    return PartWanted(model=engine.digest, kernel=engine.kernel, placement_id=engine.parts.placement.id)

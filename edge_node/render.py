@@ -22,6 +22,7 @@ BONES = (
 COLOURS: dict[str, tuple[int, int, int]] = {  # RGB by path
     "local": (80, 220, 100),
     "offload": (80, 170, 255),
+    "split": (190, 120, 255),
     "carried": (255, 190, 60),
     "none": (240, 70, 70),
 }

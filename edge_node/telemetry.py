@@ -17,7 +17,7 @@ from schemas.messages import Header, Mode, Outcomes, Task, Telemetry
 
 NS_PER_US = 1000
 RUN_LIMIT = 200_000
-MODES = {Path.LOCAL: Mode.LOCAL, Path.OFFLOAD: Mode.OFFLOAD}
+MODES = {Path.LOCAL: Mode.LOCAL, Path.OFFLOAD: Mode.OFFLOAD, Path.SPLIT: Mode.SPLIT}
 
 
 def percentile(values: Iterable[int], fraction: float) -> int:
@@ -113,6 +113,7 @@ class FrameTally:
             ),
             answered_local=window.paths[Path.LOCAL],
             answered_offload=window.paths[Path.OFFLOAD],
+            answered_split=window.paths[Path.SPLIT],
             switches=after[0] - before[0],
             host_late=window.host_late,
             latency_p50_us=percentile(window.latencies_ns, 0.5) // NS_PER_US,
@@ -149,6 +150,7 @@ class FrameTally:
             "paths": {
                 "local": totals.paths[Path.LOCAL],
                 "offload": totals.paths[Path.OFFLOAD],
+                "split": totals.paths[Path.SPLIT],
                 "carried": totals.paths[Path.CARRIED],
             },
             "host_late": self.host_late,

@@ -5,8 +5,10 @@ headset's monotonic nanoseconds, passed in. Holds at most ``MAX_WORKERS``.
 """
 
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+from edge_node.decide import PartView
 from schemas.documents import Load, WorkerPresence
 from schemas.topics import POOL
 
@@ -15,11 +17,21 @@ MAX_WORKERS = 256
 REST_NS = 2_000_000_000  # a worker that refused or did not answer is left alone so long
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartWanted:
+    """A part to be run: model and kernel as hex digests, the placement's id."""
+
+    model: str
+    kernel: str
+    placement_id: int
+
+
 @dataclass(slots=True, kw_only=True)
 class _Known:
     presence: WorkerPresence
     load: Load | None = None
     rests_until_ns: int = 0
+    declined: dict[PartWanted, str] = field(default_factory=dict)  # for as long as this process of it lives
 
 
 class WorkerBook:
@@ -39,8 +51,11 @@ class WorkerBook:
                 self._known[presence.worker] = _Known(presence=presence)
             return
         stale = not presence.online and presence.session != known.presence.session
-        if not stale:
-            known.presence = presence
+        if stale:
+            return
+        if presence.boot_id != known.presence.boot_id:
+            known.declined.clear()
+        known.presence = presence
 
     def on_load(self, load: Load) -> None:
         """Take in how busy a worker is; unknown workers are ignored."""
@@ -72,6 +87,36 @@ class WorkerBook:
         """The worker to probe now; one of the pool stands for it, because the pool takes no probes."""
         return self.choose(AUTO if wanted == POOL else wanted, now_ns=now_ns)
 
+    def choose_part(self, wanted: str, part: PartWanted, *, now_ns: int) -> PartView:
+        """The worker to run a part: the one ``wanted``, or with ``auto`` and ``any`` a good one.
+
+        Where nobody can, the view says why, and whom to ask for a proof where that is all that is missing.
+        """
+        candidates = [w for w in self._known if wanted in {AUTO, POOL, w} and self._serves(w)]
+        if not candidates:
+            return PartView(worker=None, reason="no worker is online")
+        for keeps, reason in PART_RULES:
+            kept = [w for w in candidates if keeps(self._known[w], part, now_ns)]
+            if not kept:
+                declined = next((text for w in candidates if (text := self._known[w].declined.get(part))), "")
+                return PartView(worker=None, reason=declined or reason)
+            candidates = kept
+        proved = [
+            w
+            for w in candidates
+            if part.placement_id in self._known[w].presence.placements.get(part.model, ())
+        ]
+        if self._current not in (proved or candidates):
+            self._current = self._pick(proved or candidates)
+        reason = "" if proved else f"{self._current} has not proved this placement yet"
+        return PartView(worker=self._current, reason=reason)
+
+    def decline(self, worker: str, part: PartWanted, reason: str) -> None:
+        """Note that a worker will not run a part, and why: it is not asked again while it lives."""
+        known = self._known.get(worker)
+        if known is not None:
+            known.declined[part] = f"{worker} does not offer this placement: {reason}"
+
     def model(self, worker: str | None) -> str:
         """Digest of the model with which a worker answers, empty where it does not say."""
         known = None if worker is None else self._known.get(worker)
@@ -91,3 +136,17 @@ class WorkerBook:
         known = self._known[worker]
         load = known.load
         return 0.0 if load is None else (load.queued + load.running) / known.presence.slots
+
+
+PartRule = Callable[[_Known, PartWanted, int], bool]
+
+# what a worker must be to be asked for a part, one after the other, and what to say where nobody is left
+PART_RULES: tuple[tuple[PartRule, str], ...] = (
+    (lambda known, part, _now: part.model in known.presence.kernels, "no worker can cut this model"),
+    (
+        lambda known, part, _now: known.presence.kernels[part.model] == part.kernel,
+        "kernel fingerprints differ: no worker computes this model with the bytes of this headset",
+    ),
+    (lambda known, part, _now: part not in known.declined, "no worker offers this placement"),
+    (lambda known, _part, now_ns: known.rests_until_ns <= now_ns, "every worker for it failed a moment ago"),
+)

@@ -13,7 +13,13 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLOURS = {"local": "#1f77b4", "offload": "#2ca02c", "carried": "#ff7f0e", "none": "#d62728"}
+COLOURS = {
+    "local": "#1f77b4",
+    "offload": "#2ca02c",
+    "split": "#9467bd",
+    "carried": "#ff7f0e",
+    "none": "#d62728",
+}
 LATE_COLOUR = "#d62728"
 MARK_COLOURS = {None: "#777777", True: "#2ca02c", False: "#d62728"}
 

@@ -105,6 +105,11 @@ class HandTask:
         self._config = config or HandsConfig()
         self._clock_ns = clock_ns
 
+    @property
+    def landmark(self) -> Model:
+        """The landmark model; whoever runs it shares the task's thread."""
+        return self._landmark
+
     def run(
         self, image_rgb: NDArray[np.uint8], *, rois: Sequence[Roi] = (), search: bool = True
     ) -> HandsResult:

@@ -60,7 +60,7 @@ class SplitHands:
         flow = split.flow
         self.placement = placement
         self._task = task
-        self._head, self._tail = head, tail
+        self.head, self.tail = head, tail
         self._clock_ns = clock_ns
         self._input = spec_of(flow.tensors[flow.inputs[0]])
         self._outputs = tuple(spec_of(flow.tensors[index]) for index in flow.outputs)
@@ -74,6 +74,10 @@ class SplitHands:
             tensor.payload_bytes // (4 if self._up.takes_pixels(tensor.name) else 1)
             for tensor in self._up.tensors
         )
+
+    def blank_return(self) -> dict[str, Array]:
+        """Zeros in the shape of what a worker returns for one hand, by tensor name."""
+        return {tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in self._down.tensors}
 
     def look(self, image_rgb: NDArray[np.uint8], *, rois: Sequence[Roi] = ()) -> Looked:
         """Find the regions of an image (H, W, 3) and run the head on each.
@@ -90,8 +94,8 @@ class SplitHands:
         for number, roi in enumerate(regions):
             crop = hand_crop(image_rgb, roi)
             values: dict[str, Array] = {self._input.name: encode_image(crop, self._input)}
-            if self._head is not None:
-                values |= self._head.run(values)
+            if self.head is not None:
+                values |= self.head.run(values)
             pixels = {name: crop[np.newaxis] for name in values if self._up.takes_pixels(name)}
             tensors.extend(self._up.pack(number, values | pixels))
             kept.append(values)
@@ -125,15 +129,15 @@ class SplitHands:
         )
 
     def _judge(self, values: dict[str, Array], roi: Roi, looked: Looked) -> Hand | None:
-        if self._tail is not None:
-            values |= self._tail.run(values)
+        if self.tail is not None:
+            values |= self.tail.run(values)
         outputs = tuple(values[spec.name] for spec in self._outputs)
         raw = decode_landmarks(outputs, self._outputs)
         return self._task.judge(raw, roi, width=looked.width, height=looked.height)
 
     def close(self) -> None:
         """Release head and tail; the task's models stay. Idempotent."""
-        for part in (self._head, self._tail):
+        for part in (self.head, self.tail):
             if part is not None:
                 part.close()
 

@@ -1,21 +1,25 @@
 """Stand-ins that the room's tests share: workers that follow a script, a slot that runs at once."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 
 from edge_node.accelerator import Accelerator
 from edge_node.device_class import DEVICE_CLASSES, Segment
 from edge_node.frames import Captured
+from edge_node.jobs import Engine, EngineParts, JobDone, JobKind
 from edge_node.journey import Journey
-from edge_node.offload import RemoteReply
-from edge_node.perceive import Engine, JobDone, Perception
+from edge_node.perceive import Perception
 from edge_node.remote import Remote
+from edge_node.replies import RemoteReply
 from edge_node.workers import WorkerBook
 from inference.tasks.hands import Hand, HandsResult
+from inference.tasks.hands_split import Looked
 from inference.tasks.roi import Roi
 from schemas.documents import SplitConfig, WorkerPresence
-from schemas.messages import Task
+from schemas.messages import Task, Tensor
+from schemas.placements import Placement
 
 MS = 1_000_000
 IMAGE = np.zeros((36, 64, 3), dtype=np.uint8)
@@ -38,6 +42,34 @@ class NoTask:
 ENGINE = Engine(task=NoTask(), label="factory", digest="0" * 64, landmark=Segment.LANDMARK_FLOAT)
 
 
+MODEL, KERNEL, PLACEMENT = "a" * 64, "e" * 64, Placement(start=20, end=59)
+LIVE = (Tensor(name="0/conv", data=np.zeros(4, np.float32)),)
+
+
+class NoParts:
+    """Head and tail that are never really asked, but for the end of a frame without hands."""
+
+    def look(self, image_rgb, *, rois=()):
+        raise AssertionError("the test's slot does not run jobs")
+
+    def finish(self, looked, returned):
+        assert (looked.tensors, returned) == ((), ())
+        return HandsResult(palm_ran=True)
+
+
+CUT_ENGINE = replace(
+    ENGINE,
+    digest=MODEL,
+    kernel=KERNEL,
+    parts=EngineParts(placement=PLACEMENT, hands=NoParts(), head_share=0.5, tail_share=0.1),
+)
+
+
+def looked_at(tensors=LIVE):
+    rois = (ROI,) if tensors else ()
+    return Looked(rois=rois, tensors=tensors, kept=({},) * len(rois), width=64, height=36, palm_ran=True)
+
+
 class Starter:
     """Takes jobs and keeps them until the test ends them."""
 
@@ -52,11 +84,15 @@ class Uplink:
     """Takes frames and pings; the test answers them."""
 
     def __init__(self):
-        self.frames, self.pings = [], []
+        self.frames, self.pings, self.parts = [], [], []
         self.is_open = True
 
     def send_frame(self, out, *, worker):
         self.frames.append(out)
+        return self.is_open
+
+    def send_part(self, out, *, worker):
+        self.parts.append(out)
         return self.is_open
 
     def send_ping(self, ping_id, *, worker, budget_ns):
@@ -64,12 +100,12 @@ class Uplink:
         return self.is_open
 
 
-def worker_presence(worker="w-1", *, online=True, session=1, **fields):
+def worker_presence(worker="w-1", *, online=True, session=1, boot_id="0" * 32, **fields):
     return WorkerPresence(
         worker=worker,
         online=online,
         session=session,
-        boot_id="0" * 32,
+        boot_id=boot_id,
         software="1",
         tasks=("hands",),
         sent_ms=0,
@@ -80,7 +116,7 @@ def worker_presence(worker="w-1", *, online=True, session=1, **fields):
 class Bench:
     """A journey with scripted ports and a clock that the test moves."""
 
-    def __init__(self, *, policy="local", device_class="host", local_ms=10, **split):
+    def __init__(self, *, policy="local", device_class="host", local_ms=10, engine=ENGINE, **split):
         self.now_ns = 0
         self.starter, self.uplink = Starter(), Uplink()
         self.lines, self.switches = [], []
@@ -96,7 +132,7 @@ class Bench:
             prior_ns=local_ms * MS,
         )
         self.journey = Journey(
-            engine=ENGINE,
+            engine=engine,
             perception=self.perception,
             remote=self.remote,
             config=SplitConfig.model_validate({"policy": policy, "deadline_ms": 100, **split}),
@@ -132,13 +168,16 @@ class Bench:
         self.now_ns = end_ns
         self.journey.tick(self.now_ns)
 
-    def local_done(self, *, result=None, error="", started_ns=None):
+    def local_done(self, *, result=None, error="", started_ns=None, looked=None):
         """The running job really ends now."""
         job = self.starter.jobs[-1]
+        if job.kind is JobKind.HEAD and not error:
+            looked = looked or looked_at()
         started_ns = self.now_ns - self.local_ms * MS if started_ns is None else started_ns
         done = JobDone(
             job=job,
-            result=None if error else result or hands_at(0.5),
+            result=None if error or looked else result or hands_at(0.5),
+            looked=looked,
             error=error,
             started_ns=started_ns,
             ended_ns=self.now_ns,
@@ -157,6 +196,27 @@ class Bench:
                 model_digest="f" * 64,
                 result=None if refusal else hands_at(x),
                 refusal=refusal,
+            ),
+            now_ns=self.now_ns,
+        )
+
+    def part_reply(self, frame_id, *, refusal="", ask=False, tensors=LIVE, **fields):
+        """A worker's word on live tensors, or on the request to prove their placement."""
+        self.journey.on_reply(
+            RemoteReply(
+                task=Task.HANDS,
+                frame_id=frame_id,
+                worker="w-1",
+                received_ns=self.now_ns,
+                rtt_ns=5 * MS,
+                capture_ns=0,
+                model_digest=MODEL,
+                result=None,
+                refusal=refusal,
+                wanted=self.uplink.parts[-1].wanted,
+                tensors=() if refusal else tensors,
+                ask=ask,
+                **fields,
             ),
             now_ns=self.now_ns,
         )

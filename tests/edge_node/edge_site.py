@@ -22,7 +22,7 @@ from edge_node.device_class import Segment
 from edge_node.errors import EdgeError
 from edge_node.frames import Captured
 from edge_node.headset import Headset, Parts
-from edge_node.perceive import Engine
+from edge_node.jobs import Engine
 from edge_node.settings import NodeSettings
 from inference.tasks.hands import HandsResult
 from schemas.codec import Encoder, decode
@@ -95,6 +95,9 @@ class Maker:
     def engine(self, landmark, *, label, quantisation):
         self.made.append(label)
         return engine(label=label)
+
+    def fitted(self, made, config):
+        return made
 
 
 class Worker:

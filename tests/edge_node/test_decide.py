@@ -7,10 +7,10 @@ from edge_bench import worker_presence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_node.decide import POLICIES, LinkView, Path
+from edge_node.decide import POLICIES, LinkView, PartView, Path
 from edge_node.estimate import Quantiles, RttBook, WindowedMin, transport_rtt_ns
 from edge_node.hedge import HedgeMargins, carry_at_ns, is_worth_starting, latest_local_start_ns
-from edge_node.workers import REST_NS, WorkerBook
+from edge_node.workers import REST_NS, PartWanted, WorkerBook
 from schemas.documents import Load, SplitConfig
 from schemas.messages import Timing
 
@@ -236,3 +236,42 @@ def test_a_worker_says_with_which_model_it_answers():
     known.on_presence(worker_presence("w-1", models={"hands": "a" * 64}))
     assert known.model("w-1") == "a" * 64
     assert known.model(None) == ""
+
+
+def part_view(**views):
+    return LinkView(worker="w-1", ready=True, **views)
+
+
+def test_split_leaves_with_the_worker_of_the_part_and_says_where_it_cuts():
+    place = {"head_end": 20, "tail_start": 59}
+    policy = POLICIES["split"](SplitConfig(policy="split", placement=place))
+    policy.on_loss("a reply is missing")
+    policy.on_rtt(500 * MS, probe=False)
+    decision = policy.decide(part_view(part=PartView(worker="w-2", reason="")))
+    assert (decision.path, decision.worker, decision.ask) == (Path.SPLIT, "w-2", None)
+    assert decision.reason == "policy split at 20:59"
+    assert not policy.wants_probes()
+    asked = policy.decide(part_view(part=PartView(worker="w-2", reason="not proved yet")))
+    assert (asked.path, asked.worker, asked.ask, asked.reason) == (Path.LOCAL, None, "w-2", "not proved yet")
+    assert "not cut" in policy.decide(part_view()).reason
+    blocked = LinkView(worker="w-1", ready=False, part=PartView(worker="w-2", reason=""))
+    assert policy.decide(blocked).reason == "the link is not ready"
+
+
+def test_a_part_goes_to_a_worker_that_proved_it_and_to_the_one_wanted_where_one_is_named():
+    part = PartWanted(model="a" * 64, kernel="e" * 64, placement_id=7)
+    known = WorkerBook(task="hands", rng=random.Random(3))
+    same = {"a" * 64: "e" * 64}
+    known.on_presence(worker_presence("w-1", kernels=same))
+    known.on_presence(worker_presence("w-2", kernels=same, placements={"a" * 64: (7,)}))
+    known.on_presence(worker_presence("w-3", kernels={"a" * 64: "f" * 64}, placements={"a" * 64: (7,)}))
+    for wanted in ("auto", "any", "w-2"):
+        assert known.choose_part(wanted, part, now_ns=0) == PartView(worker="w-2", reason="")
+    assert known.choose_part("w-1", part, now_ns=0).worker == "w-1"
+    assert "has not proved" in known.choose_part("w-1", part, now_ns=0).reason
+    assert "fingerprints differ" in known.choose_part("w-3", part, now_ns=0).reason
+    known.rest("w-2", now_ns=0)
+    assert known.choose_part("w-2", part, now_ns=1).reason == "every worker for it failed a moment ago"
+    assert known.choose_part("auto", part, now_ns=1).worker == "w-1"
+    assert known.choose_part("w-2", part, now_ns=REST_NS).reason == ""
+    known.decline("w-9", part, "nobody knows this worker")

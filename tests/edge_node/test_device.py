@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge_node.accelerator import Accelerator, interpolate
 from edge_node.decide import Path
-from edge_node.device_class import DEVICE_CLASSES, FRACTIONS, Segment, Thermal
+from edge_node.device_class import DEVICE_CLASSES, FRACTIONS, Portion, Segment, Thermal
 from edge_node.telemetry import FrameTally, Moment, percentile
 from edge_node.vitals import HeatModel, Vitals, read_host
 from schemas.codec import Encoder, decode, mirror
@@ -39,7 +39,9 @@ def test_a_drawn_duration_lies_within_the_table(fraction):
 def test_the_drawn_durations_have_the_median_of_the_class():
     chip = Accelerator(DEVICE_CLASSES["xr-slow"], rng=random.Random(5))
     drawn = sorted(
-        chip.release([Segment.LANDMARK_FLOAT], thermal=Thermal.NOMINAL, started_ns=0, ended_ns=0).at_ns
+        chip.release(
+            [Portion(Segment.LANDMARK_FLOAT)], thermal=Thermal.NOMINAL, started_ns=0, ended_ns=0
+        ).at_ns
         for _ in range(2000)
     )
     table = DEVICE_CLASSES["xr-slow"].durations_ms[Segment.LANDMARK_FLOAT, Thermal.NOMINAL]
@@ -50,7 +52,10 @@ def test_the_drawn_durations_have_the_median_of_the_class():
 def test_a_job_of_two_segments_takes_as_long_as_both():
     chip = Accelerator(DEVICE_CLASSES["xr-slow"], rng=random.Random(5))
     release = chip.release(
-        [Segment.PALM, Segment.LANDMARK_INT8], thermal=Thermal.NOMINAL, started_ns=100, ended_ns=200
+        [Portion(Segment.PALM), Portion(Segment.LANDMARK_INT8)],
+        thermal=Thermal.NOMINAL,
+        started_ns=100,
+        ended_ns=200,
     )
     table = DEVICE_CLASSES["xr-slow"].durations_ms
     palm, landmark = (table[segment, Thermal.NOMINAL] for segment in (Segment.PALM, Segment.LANDMARK_INT8))
@@ -60,13 +65,13 @@ def test_a_job_of_two_segments_takes_as_long_as_both():
 
 def test_a_run_longer_than_drawn_comes_when_it_comes_and_is_flagged():
     chip = Accelerator(DEVICE_CLASSES["xr-slow"], rng=random.Random(5))
-    release = chip.release([Segment.PALM], thermal=Thermal.NOMINAL, started_ns=0, ended_ns=90 * MS)
+    release = chip.release([Portion(Segment.PALM)], thermal=Thermal.NOMINAL, started_ns=0, ended_ns=90 * MS)
     assert (release.at_ns, release.host_late) == (90 * MS, True)
 
 
 def test_the_host_itself_is_not_simulated():
     chip = Accelerator(DEVICE_CLASSES["host"], rng=random.Random(5))
-    release = chip.release([Segment.PALM], thermal=Thermal.NOMINAL, started_ns=0, ended_ns=7)
+    release = chip.release([Portion(Segment.PALM)], thermal=Thermal.NOMINAL, started_ns=0, ended_ns=7)
     assert (release.at_ns, release.host_late) == (7, False)
 
 
@@ -131,13 +136,13 @@ def test_a_window_counts_what_landed_in_it_and_the_next_one_begins_empty():
     assert telemetry.latency_p99_us == 10_000
     assert (telemetry.switches, telemetry.throttled, telemetry.simulated) == (3, True, True)
     assert decode(Encoder().encode(telemetry)) == telemetry
-    assert mirror(telemetry, "hs-1").answered == {"local": 3, "offload": 0}
+    assert mirror(telemetry, "hs-1").answered == {"local": 3, "offload": 0, "split": 0}
     after = tally.close_window(moment(2_000 * MS))
     assert after.outcomes.scheduled == after.switches == after.uplink_bytes == 0
     summary = tally.summary(b.journey.answers.ledger.totals)
     assert summary["scheduled"] == summary["fresh_on_time"] + summary["carried_on_time"] == 4
     assert summary["latency_ms"] == {"p50": 10.0, "p99": 10.0}
-    assert summary["paths"] == {"local": 3, "offload": 0, "carried": 1}
+    assert summary["paths"] == {"local": 3, "offload": 0, "split": 0, "carried": 1}
 
 
 def test_a_percentile_of_nothing_is_zero():

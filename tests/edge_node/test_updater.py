@@ -10,9 +10,9 @@ from edge_bench import hands_at
 from edge_site import engine, site, until
 
 from edge_node.errors import StoreError, UpdateError
+from edge_node.jobs import Engine
 from edge_node.journal import Journal
 from edge_node.model_store import ModelStore
-from edge_node.perceive import Engine
 from edge_node.update import Attempt, Release
 from edge_node.updater import Updater
 from inference.errors import ModelRunError

@@ -1,0 +1,66 @@
+"""Shell: opens an engine's head and tail for a placement and measures what part of a whole run each takes.
+
+Runs on the caller's thread (at the start, or the updater's), never on the frame loop's.
+"""
+
+import statistics
+from collections.abc import Callable
+
+from edge_node.jobs import EngineParts
+from inference.fingerprint import canaries_for
+from inference.placed import run_whole
+from inference.runtimes.base import Runtime
+from inference.split import SplitModel
+from inference.tasks.hands import HandTask
+from inference.tasks.hands_split import open_split_hands
+from schemas.placements import Placement
+
+RUNS = 5  # of which the median counts; the first run of an engine is slower and does not
+
+
+def open_engine_parts(
+    task: HandTask,
+    split: SplitModel,
+    placement: Placement,
+    *,
+    runtime: Runtime,
+    clock_ns: Callable[[], int],
+) -> EngineParts:
+    """Head and tail of the task's landmark model around the worker's part.
+
+    Raises:
+        GraphError: the positions are no legal cuts of this model; names the nearest.
+        ModelLoadError: the engine cannot open a part.
+    """
+    hands = open_split_hands(task, split=split, placement=placement, runtime=runtime, clock_ns=clock_ns)
+    flow = split.flow
+    (canary,) = canaries_for(flow, count=1)
+    values = {flow.tensors[index].name: array for index, array in zip(flow.inputs, canary, strict=True)}
+    whole_ns = _median_ns(lambda: task.landmark.run(canary), clock_ns=clock_ns)
+    head_ns = tail_ns = 0
+    if hands.head is not None:
+        head = hands.head
+        head_ns = _median_ns(lambda: head.run(values), clock_ns=clock_ns)
+    if hands.tail is not None:
+        # what a tail takes does not depend on the values, so those of the worker's part are made up
+        tail, needed = (
+            hands.tail,
+            run_whole([hands.head] if hands.head else [], values) | hands.blank_return(),
+        )
+        tail_ns = _median_ns(lambda: tail.run(needed), clock_ns=clock_ns)
+    return EngineParts(
+        placement=placement,
+        hands=hands,
+        head_share=min(1.0, head_ns / max(1, whole_ns)),
+        tail_share=min(1.0, tail_ns / max(1, whole_ns)),
+    )
+
+
+def _median_ns(run: Callable[[], object], *, clock_ns: Callable[[], int]) -> int:
+    run()
+    took = []
+    for _ in range(RUNS):
+        started_ns = clock_ns()
+        run()
+        took.append(clock_ns() - started_ns)
+    return round(statistics.median(took))

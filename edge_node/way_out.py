@@ -1,0 +1,109 @@
+"""Pure core: a frame's way to a worker and back, as a picture or as live tensors in the middle of a model.
+
+Starts what the policy decided, hears what came of it, and says when a reply counts as missing. Everything that
+fails on the way makes its frame be helped at once. Times are passed in.
+"""
+
+from edge_node.answers import Answers
+from edge_node.decide import Decision, LinkView, Path
+from edge_node.flight import Flight, Stage
+from edge_node.frames import Captured
+from edge_node.jobs import JobKind
+from edge_node.local_way import LocalWay
+from edge_node.remote import Remote
+from edge_node.replies import RemoteReply
+
+
+class WayOut:
+    """The frames of one headset that somebody else works on. ``flights`` are the journey's, oldest first."""
+
+    def __init__(
+        self, *, remote: Remote, local: LocalWay, answers: Answers, flights: dict[int, Flight]
+    ) -> None:
+        self._remote = remote
+        self._local = local
+        self._answers = answers
+        self._flights = flights
+
+    def view(self, *, now_ns: int) -> LinkView:
+        """What the policy may know now."""
+        remote = self._remote
+        return LinkView(
+            worker=remote.worker(now_ns=now_ns),
+            ready=remote.ready,
+            part=remote.part(self._local.engine, now_ns=now_ns),
+        )
+
+    def begin(self, flight: Flight, captured: Captured, decision: Decision, *, now_ns: int) -> None:
+        """Start a frame on the way that was decided; on the headset where it cannot be sent."""
+        if decision.path is Path.SPLIT:
+            flight.worker = decision.worker
+            self._local.queue_head(flight, now_ns=now_ns)
+            return
+        if decision.ask is not None:
+            self._remote.ask(flight, self._local.engine, worker=decision.ask, now_ns=now_ns)
+        sent = decision.worker is not None and self._remote.send(
+            flight, captured, worker=decision.worker, rois=self._answers.rois(flight)
+        )
+        if sent:
+            flight.begin(Path.OFFLOAD, now_ns=now_ns)
+            self._is_out(flight, now_ns=now_ns)
+        else:
+            self._local.queue(flight, now_ns=now_ns)
+
+    def on_head(self, flight: Flight, now_ns: int) -> None:
+        """A frame's head is done: send what crosses the cut, unless the frame is being helped already."""
+        engine, looked = flight.engine, flight.looked
+        if engine is None or engine.parts is None or looked is None:
+            raise ValueError(f"frame {flight.frame_id} has no head: it cannot be sent in parts")
+        if flight.answer is not None or flight.jobs[JobKind.WHOLE] is not Stage.IDLE:
+            flight.end(Path.SPLIT, now_ns=now_ns, result="no time left")
+        elif not looked.tensors:  # no region to look into: the frame was computed whole, and here
+            flight.end(Path.SPLIT, now_ns=now_ns, result="no hands")
+            result = engine.parts.hands.finish(looked, ())
+            self._answers.fresh(flight, result, path=Path.LOCAL, model=engine.label, now_ns=now_ns)
+        elif flight.worker is not None and self._remote.send_part(
+            flight, engine, tensors=looked.tensors, worker=flight.worker, now_ns=now_ns
+        ):
+            self._is_out(flight, now_ns=now_ns)
+        else:
+            flight.end(Path.SPLIT, now_ns=now_ns, result="unsent")
+            flight.hedge_now = True
+
+    def hear(self, flight: Flight, reply: RemoteReply, *, now_ns: int) -> None:
+        """A worker answered a frame."""
+        overdue = flight.remote is Stage.OVERDUE
+        flight.remote, flight.rtt_ns = Stage.ENDED, reply.rtt_ns
+        flight.worker = reply.worker  # who of the pool it was
+        if reply.refusal:
+            flight.end(flight.mode, now_ns=now_ns, result=f"refused {reply.refusal}")
+            self.hedge_all()
+        elif reply.result is None:
+            self._local.queue_tail(flight, reply.tensors, now_ns=now_ns)
+        else:
+            flight.end(flight.mode, now_ns=now_ns, result="late" if overdue else "ok")
+            model = reply.model_digest[:12]
+            self._answers.fresh(flight, reply.result, path=Path.OFFLOAD, model=model, now_ns=now_ns)
+
+    def overdue_at_ns(self, flight: Flight) -> int:
+        """When the reply to a frame that is out counts as missing."""
+        return flight.sent_ns + self._remote.reply_timeout_ns
+
+    def is_missing(self, flight: Flight, *, now_ns: int) -> bool:
+        """Whether a reply counts as missing from now on: then its worker rests and every frame is helped."""
+        if flight.remote is not Stage.RUNNING or now_ns < self.overdue_at_ns(flight):
+            return False
+        flight.remote = Stage.OVERDUE
+        flight.end(flight.mode, now_ns=now_ns, result="missing")
+        self._remote.rest(flight.worker, now_ns=now_ns)
+        self.hedge_all()
+        return True
+
+    def hedge_all(self) -> None:
+        """Help every frame without an answer at once."""
+        for flight in self._flights.values():
+            flight.hedge_now = flight.hedge_now or flight.answer is None
+
+    @staticmethod
+    def _is_out(flight: Flight, *, now_ns: int) -> None:
+        flight.remote, flight.sent_ns = Stage.RUNNING, now_ns

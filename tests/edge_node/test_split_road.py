@@ -1,0 +1,219 @@
+"""A whole headset and a whole worker on one road, real models: frames in parts have the bytes of the whole model."""
+
+import random
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+from edge_site import DEVICE, SITE, WORKER, site, until
+
+from broker.road import Traffic
+from cloud_worker.desk import Desk
+from cloud_worker.intake import Intake, IntakeConfig, Offer
+from cloud_worker.models import hands_kitchen
+from cloud_worker.presence import Identity, Presence
+from cloud_worker.replier import Replier
+from cloud_worker.service import Service
+from cloud_worker.slots import Slots
+from cloud_worker.tally import Tally
+from edge_node.decide import Path
+from edge_node.engines import EngineMaker
+from edge_node.errors import PlacementMisfitError
+from edge_node.frames import Captured
+from inference.runtimes.registry import open_runtime
+from inference.tasks.hands import HandsConfig
+from observability.metrics import Registry
+from schemas.codec import Encoder, decode
+from schemas.documents import SplitConfig, WorkerPresence, canonical_bytes
+from schemas.messages import Frame, Result, Task, Tensor, Timing
+from schemas.placements import Placement
+from schemas.topics import topic, topic_filter
+
+PLACE = {"head_end": 20, "tail_start": 59}
+SPLIT = SplitConfig(policy="split", placement=PLACE, deadline_ms=3000, reply_timeout_ms=2500)
+
+
+class Photo:
+    """A source that shows one photo for ever."""
+
+    outages = 0
+
+    def __init__(self, path):
+        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        self.image = cv2.resize(image, (640, 480))
+
+    def capture(self, frame_id):
+        return Captured(image=self.image, ring_index=0)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def maker(models_dir):
+    return EngineMaker(open_runtime("litert"), models=models_dir, config=HandsConfig(max_hands=1))
+
+
+@pytest.fixture
+def here(tmp_path, maker):
+    with site(tmp_path) as place:
+        place.maker = maker
+        yield place
+
+
+@pytest.fixture
+def worker(here, models_dir):
+    """A worker as ``worker run`` wires it, on the loopback road."""
+    kitchen = hands_kitchen(
+        models_dir, runtime="litert", max_hands=1, max_pixels=1 << 22, clock_ns=time.perf_counter_ns
+    )
+    identity = Identity(
+        site=SITE,
+        worker="w-1",
+        boot_id=b"\x01" * 16,
+        software="0",
+        tasks=("hands",),
+        models={"hands": kitchen.digests[Task.HANDS].hex()},
+        kernels=kitchen.kernels,
+    )
+    presence = Presence(identity, wall_ms=lambda: 1, placements=kitchen.parts.placements)
+    control = here.broker.road("w-control", birth=presence.birth)
+    data = here.broker.road("w-data", traffic=Traffic.DATA)
+    tally = Tally(Registry())
+    replier = Replier(
+        data, site=SITE, worker="w-1", tally=tally, clock_ns=time.monotonic_ns, new_span=lambda: bytes(8)
+    )
+    models = frozenset(kitchen.parts.models)
+    offers = {Task.HANDS: Offer(kinds=(Frame,), models=models, part_models=models)}
+    slots = Slots(
+        Intake(IntakeConfig(offers=offers)),
+        count=1,
+        make_answerers=kitchen.make_answerers,
+        finish=replier.finish,
+        clock_ns=time.monotonic_ns,
+    )
+    slots.start()
+    service = Service(
+        identity=identity,
+        control=control,
+        data=data,
+        desk=Desk(replier=replier, executor=slots, tally=tally),
+        executor=slots,
+        presence=presence,
+        tally=tally,
+        later=lambda delay_s, call: threading.Timer(delay_s, call).start(),
+        rng=random.Random(1),
+    )
+    service.open()
+    kitchen.parts.on_proved = service.announce
+    kitchen.parts.start()
+    yield tally
+    kitchen.parts.stop()
+    service.leave(timeout_s=5)
+
+
+def recorded(hands):
+    """Every frame that these parts ended, as it was looked at and what it came to."""
+    kept, finish = [], hands.finish
+
+    def keep(looked, returned):
+        result = finish(looked, returned)
+        kept.append((looked, result))
+        return result
+
+    hands.finish = keep
+    return kept
+
+
+def paths(here):
+    return here.headset._journey.answers.ledger.totals.paths
+
+
+def test_frames_in_parts_are_proved_offered_and_exact(here, worker, maker, hand_photos):
+    source = Photo(hand_photos["handSrc.jpg"])
+    factory = maker.factory()
+    here.boot(factory=factory, split=SPLIT, fps=15, source=source)
+    kept = recorded(here.headset._journey.local.engine.parts.hands)
+    until(lambda: paths(here)[Path.SPLIT] >= 20, what="frames in parts", timeout_s=40)
+    told = here.headset._explain()
+    summary = here.stop()
+    assert told == {"policy": "split", "mode": "split", "reason": "policy split at 20:59"}
+    assert (summary["none"], summary["late"]) == (0, 0)
+    assert worker.snapshot().refused == {"unknown_placement": worker.snapshot().refused["unknown_placement"]}
+    seen = [(looked, result) for looked, result in kept if looked.rois]
+    assert len(seen) >= 20
+    for looked, result in seen:
+        expected = [factory.task.look(source.image, roi) for roi in looked.rois]
+        assert [hand.landmarks.tobytes() for hand in result.hands] == [
+            hand.landmarks.tobytes() for hand in expected if hand is not None
+        ]
+    lines = [line for line in here.lines() if line["path"] == "split"]
+    assert all(line["outcome"] == "fresh_on_time" and line["worker"] == "w-1" for line in lines)
+    assert sum(line["answered"]["split"] for line in here.lines("telemetry")) == len(lines)
+
+
+def test_a_worker_that_lies_about_its_tensors_costs_time_and_no_answer(here, maker, hand_photos):
+    """Tensors of another shape fail in the tail, and the frame is computed whole."""
+    engine = maker.fitted(maker.factory(), SPLIT)
+    presence = WorkerPresence(
+        worker="w-1",
+        online=True,
+        session=1,
+        boot_id="0" * 32,
+        software="1",
+        tasks=("hands",),
+        kernels={engine.digest: engine.kernel},
+        placements={engine.digest: (Placement(start=20, end=59).id,)},
+        sent_ms=0,
+    )
+    liar = Liar(here.broker.road("w-data", traffic=Traffic.DATA))
+    control = here.broker.road("w-control")
+    control.publish(
+        topic("worker-presence", site=SITE, worker="w-1"), canonical_bytes(presence), qos=1, retain=True
+    )
+    here.boot(factory=maker.factory(), split=SPLIT, fps=15, source=Photo(hand_photos["handSrc.jpg"]))
+    until(lambda: liar.told >= 3 and paths(here)[Path.LOCAL] >= 3, what="whole runs", timeout_s=30)
+    summary = here.stop()
+    assert summary["none"] == 0
+    assert summary["paths"]["split"] == 0
+
+
+class Liar:
+    """Answers live tensors with tensors that no part yields."""
+
+    def __init__(self, road):
+        self.told = 0
+
+        def answer(delivery):
+            asked = decode(bytes(delivery.payload))
+            result = Result(
+                header=asked.header,
+                timing=Timing(received_ns=1),
+                tensors=(Tensor(name="0/lie", data=np.zeros(3, np.float32)),),
+            )
+            road.publish(
+                topic("result", site=SITE, device=DEVICE, worker=WORKER, task="hands"),
+                Encoder().encode(result),
+            )
+            self.told += 1
+
+        road.subscribe(topic_filter("infer", site=SITE, worker=WORKER), answer)
+
+
+def test_a_placement_of_another_model_is_refused_with_the_nearest_cut(maker):
+    misfit = SplitConfig(policy="split", placement={"head_end": 20, "tail_start": 640})
+    with pytest.raises(PlacementMisfitError, match=r"20:640 does not fit factory: .* nearest is 63"):
+        maker.fitted(maker.factory(), misfit)
+
+
+def test_an_engine_is_cut_once_for_a_placement_and_whole_again_without(maker):
+    factory = maker.factory()
+    assert maker.fitted(factory, SplitConfig(policy="local", placement=PLACE)) is factory
+    cut = maker.fitted(factory, SPLIT)
+    assert maker.fitted(cut, SPLIT) is cut
+    assert 0 < cut.parts.head_share <= 1
+    assert 0 < cut.parts.tail_share < cut.parts.head_share
+    assert maker.fitted(cut, SplitConfig(policy="offload")).parts is None
+    assert cut.kernel == factory.kernel != ""
