@@ -20,8 +20,9 @@ from headway.host import host_variant
 from headway.photos import ensure_photos
 from headway.provision import ensure_models
 from inference.errors import InferenceError, QuantiseRefusedError
-from inference.making import Making, make_float_package, make_int8_package, photo_paths
+from inference.making import Making, make_float_package, make_int8_package
 from inference.packages import Package
+from inference.photo_sources import photo_paths
 from inference.zoo import known
 
 FPS = 30.0

@@ -2,58 +2,33 @@
 
 Every output must be covered by a rule. Refused with the reason: values that are not numbers, a score head
 that died (never crosses its threshold where the float model does), outputs that collapsed (hardly vary, or
-stick at the ends of their range, where the float model's do not), flipped decisions, and differences above the rule's tolerances.
+stick at the ends of their range, where the float model's do not), flipped decisions, and differences above
+the rule's tolerances.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import InferenceError
-
-Record = dict[str, float | int | str | bool | None]
-Floats = NDArray[np.float32]
+from inference.output_rules import Floats, OutputRule, Record
+from inference.refusals import Reason
 
 COLLAPSED_SPREAD_SHARE = 0.2
 CLIPPED_SHARE = 0.05
 CLIPPED_BEYOND = 0.25
 LIVE_SPREAD = 1e-6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputRule:
-    """What one output, or some columns of it, must keep.
-
-    ``kind``: ``score`` compares probabilities at ``threshold`` (tolerances are absolute differences);
-    ``points`` compares positions, each sample relative to the longer side of its float box;
-    ``values`` compares numbers relative to the float model's spread over all samples.
-    ``group`` folds the last axis into rows of that many columns first, 0 leaves it. ``columns`` is a
-    half-open range of the last axis. ``only_where`` names the output whose float score must exceed
-    ``threshold`` for a sample to count. A flip where the float score lies within ``borderline`` of the
-    threshold is counted apart: the float model itself does not know there.
-    """
-
-    name: str
-    output: int
-    kind: Literal["score", "points", "values"]
-    median: float
-    p90: float
-    group: int = 0
-    columns: tuple[int, int] | None = None
-    only_where: int | None = None
-    threshold: float = 0.5
-    borderline: float = 0.05
-    flip_share: float = 0.01
+_SCORES = ("score", "scores")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputAgreement:
     """What was measured for one rule; ``reasons`` is empty when it passed.
 
-    ``margin`` is the worst of measured / tolerance: at most 1 when it passed.
+    ``samples`` counts what was compared: inputs, or rows of boxes, or live scores. ``margin`` is the worst of
+    measured / tolerance: at most 1 when it passed.
     """
 
     name: str
@@ -64,7 +39,7 @@ class OutputAgreement:
     flips: int
     borderline_flips: int
     margin: float
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
 
     def record(self) -> Record:
         """Flat form for manifests and reports."""
@@ -102,22 +77,24 @@ def _compare_one(
     original: Sequence[Floats], quantised: Sequence[Floats], rule: OutputRule
 ) -> OutputAgreement:
     counted = _counted(original, rule)
-    if not counted.any():
-        return _refused(rule, 0, f"{rule.name}: no held-back sample to judge it by, add some")
-    ours, theirs = _view(original[rule.output][counted], rule), _view(quantised[rule.output][counted], rule)
-    if not np.isfinite(theirs).all():
-        return _refused(
-            rule, len(ours), f"{rule.name}: the quantised model answers values that are not numbers"
-        )
+    whole = original[rule.output][counted], quantised[rule.output][counted]
+    if not np.isfinite(whole[1]).all():
+        detail = f"{rule.name} holds values that are not numbers"
+        return _refused(rule, len(whole[0]), Reason("not_numbers", detail))
+    ours, theirs = _chosen(_view(whole[0], rule), _view(whole[1], rule), whole[0], rule)
+    if not ours.size:
+        detail = f"{rule.name} has no held-back sample to judge it by"
+        return _refused(rule, 0, Reason("not_judged", detail))
     distances = _distances(ours, theirs, rule)
-    flips, borderline = _flips(ours, theirs, rule) if rule.kind == "score" else (0, 0)
+    flips, borderline = _flips(ours, theirs, rule) if rule.kind in _SCORES else (0, 0)
     median, p90 = float(np.median(distances)), float(np.quantile(distances, 0.9))
     reasons = [*_dead(ours, theirs, rule), *_collapsed(ours, theirs, rule)]
     if flips > rule.flip_share * len(ours):
-        reasons.append(f"{rule.name}: {flips} of {len(ours)} decisions flipped")
+        reasons.append(Reason("flipped_decisions", f"{rule.name}, {flips} of {len(ours)} decisions flipped"))
     for what, measured, allowed in (("median", median, rule.median), ("p90", p90, rule.p90)):
         if measured > allowed:
-            reasons.append(f"{rule.name}: {what} difference {measured:.4f}, allowed are {allowed:.4f}")
+            detail = f"{rule.name}, {what} difference {measured:.4f}, allowed are {allowed:.4f}"
+            reasons.append(Reason("disagrees", detail))
     return OutputAgreement(
         name=rule.name,
         samples=len(ours),
@@ -142,21 +119,37 @@ def _counted(original: Sequence[Floats], rule: OutputRule) -> NDArray[np.bool_]:
 def _view(values: Floats, rule: OutputRule) -> Floats:
     """The rule's part of an output as (samples, rows, columns)."""
     width = rule.group or (values.shape[-1] if values.ndim > 1 else 1)
-    folded = values.reshape(len(values), -1, width)
+    rows = values.size // (len(values) * width) if values.size else 0
+    folded = values.reshape(len(values), rows, width)
     return folded if rule.columns is None else folded[:, :, slice(*rule.columns)]
+
+
+def _chosen(ours: Floats, theirs: Floats, whole: Floats, rule: OutputRule) -> tuple[Floats, Floats]:
+    """What counts of both sides: samples, or the rows or scores that are alive, each as a sample of its own."""
+    if rule.kind == "scores":
+        alive = np.maximum(ours, theirs) > rule.live
+        return ours[alive].reshape(-1, 1, 1), theirs[alive].reshape(-1, 1, 1)
+    if rule.kind != "boxes":
+        return ours, theirs
+    alive = np.ones(ours.shape[:2], np.bool_)
+    if rule.rows_above is not None:
+        column, above = rule.rows_above
+        alive = whole.reshape(*ours.shape[:2], -1)[:, :, column] > above
+    return ours[alive][:, np.newaxis], theirs[alive][:, np.newaxis]
 
 
 def _distances(ours: Floats, theirs: Floats, rule: OutputRule) -> Floats:
     """One relative or absolute difference per sample."""
     difference = np.abs(ours - theirs, dtype=np.float32)
-    if rule.kind == "score":
+    if rule.kind in _SCORES:
         return np.asarray(difference.reshape(len(ours), -1).max(axis=1))
     if rule.kind == "points":
         box = (ours.max(axis=1) - ours.min(axis=1)).max(axis=1)
         away = np.linalg.norm(ours - theirs, axis=2).mean(axis=1)
         return np.asarray(away / np.maximum(box, LIVE_SPREAD), np.float32)
-    spread = max(float(ours.std()), LIVE_SPREAD)
-    return np.asarray(difference.reshape(len(ours), -1).mean(axis=1) / spread, np.float32)
+    spread = ours.std(axis=(0, 1)) if rule.kind == "boxes" else ours.std()
+    relative = difference / np.maximum(spread, np.float32(LIVE_SPREAD))
+    return np.asarray(relative.reshape(len(ours), -1).mean(axis=1), np.float32)
 
 
 def _flips(ours: Floats, theirs: Floats, rule: OutputRule) -> tuple[int, int]:
@@ -165,28 +158,30 @@ def _flips(ours: Floats, theirs: Floats, rule: OutputRule) -> tuple[int, int]:
     return int((flipped & ~unsure).any(axis=(1, 2)).sum()), int((flipped & unsure).any(axis=(1, 2)).sum())
 
 
-def _dead(ours: Floats, theirs: Floats, rule: OutputRule) -> list[str]:
-    if rule.kind != "score":
+def _dead(ours: Floats, theirs: Floats, rule: OutputRule) -> list[Reason]:
+    if rule.kind not in _SCORES:
         return []
     above, below = ours > rule.threshold, ours < rule.threshold - rule.borderline
+    where = f"{rule.threshold} where the float model is"
     if above.any() and not (theirs > rule.threshold).any():
-        return [f"{rule.name}: dead score head, never above {rule.threshold} where the float model is"]
+        return [Reason("dead_scores", f"{rule.name} is never above {where}")]
     if below.any() and not (theirs < rule.threshold).any():
-        return [f"{rule.name}: dead score head, never below {rule.threshold} where the float model is"]
+        return [Reason("dead_scores", f"{rule.name} is never below {where}")]
     return []
 
 
-def _collapsed(ours: Floats, theirs: Floats, rule: OutputRule) -> list[str]:
-    if rule.kind == "score":
+def _collapsed(ours: Floats, theirs: Floats, rule: OutputRule) -> list[Reason]:
+    if rule.kind in _SCORES:
         return []
+    word = "collapsed_boxes" if rule.kind == "boxes" else "collapsed_values"
     float_spread = ours.reshape(-1, ours.shape[2]).std(axis=0)
     spread = theirs.reshape(-1, theirs.shape[2]).std(axis=0)
     dead = (float_spread > LIVE_SPREAD) & (spread < COLLAPSED_SPREAD_SHARE * float_spread)
     if dead.any():
-        return [f"{rule.name}: collapsed, {int(dead.sum())} of {dead.size} columns hardly vary any more"]
+        return [Reason(word, f"{rule.name}, {int(dead.sum())} of {dead.size} columns hardly vary any more")]
     share = _clipped_share(ours, theirs)
     if share > CLIPPED_SHARE:
-        return [f"{rule.name}: collapsed, {share:.0%} of the values are stuck at an end of the int8 range"]
+        return [Reason(word, f"{rule.name}, {share:.0%} of the values are stuck at an end of the int8 range")]
     return []
 
 
@@ -198,7 +193,7 @@ def _clipped_share(ours: Floats, theirs: Floats) -> float:
     return float(clipped.mean())
 
 
-def _refused(rule: OutputRule, samples: int, reason: str) -> OutputAgreement:
+def _refused(rule: OutputRule, samples: int, reason: Reason) -> OutputAgreement:
     nowhere = float("inf")
     return OutputAgreement(
         name=rule.name,

@@ -14,6 +14,8 @@ from inference.tasks.tensors import decode_output
 
 Floats = NDArray[np.float32]
 
+_CHANNELS_FIRST, _CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+
 
 def answers(model: Model, samples: Sequence[Array], /) -> tuple[Floats, ...]:
     """Run a model on every sample; one array (samples, …) per output, the batch axis of 1 folded away."""
@@ -25,13 +27,24 @@ def answers(model: Model, samples: Sequence[Array], /) -> tuple[Floats, ...]:
 
 
 def encode_values(values: Array, spec: TensorSpec, /) -> Array:
-    """Real numbers as a model's input: cast, or put on its integer scale."""
+    """Real numbers as a model's input: cast, or put on its integer scale; images with channels where it has them."""
+    values = _laid_out(values, spec.shape)
     if spec.scale is None or spec.zero_point is None:
         return values.astype(spec.dtype, copy=False)
     limits = np.iinfo(np.dtype(spec.dtype))
     steps = np.rint(np.asarray(values, np.float32) / np.float32(spec.scale)) + spec.zero_point
     encoded: Array = np.clip(steps, limits.min, limits.max).astype(spec.dtype)
     return encoded
+
+
+def _laid_out(values: Array, shape: tuple[int, ...]) -> Array:
+    """An image with its channels first or last, as the model takes it; converters move them."""
+    for order in (_CHANNELS_FIRST, _CHANNELS_LAST):
+        if values.ndim == len(order) and values.shape != tuple(shape):
+            moved = values.transpose(order)
+            if moved.shape == tuple(shape):
+                return np.ascontiguousarray(moved)
+    return values
 
 
 def _row(values: Array, spec: TensorSpec) -> Floats:

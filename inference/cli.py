@@ -6,19 +6,21 @@ failed, 2 wrong usage, 3 not found or unavailable.
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
-from inference import evaluate_hands, inspect_cli, place_cli, split_cli
+from inference import evaluate_hands, inspect_cli, place_cli, split_cli, verify_cli
 from inference.cache import models_dir, packages_dir
 from inference.errors import InferenceError
-from inference.making import Making, make_float_package, make_int8_package, photo_paths
+from inference.making import Making, make_float_package, make_int8_package
 from inference.model_files import ModelArgument, model_file
 from inference.packages import Package, TaskName, list_packages, open_package
 from inference.publish import checked_package, published
 from inference.publish import publish as send
+from inference.quantize import MODES
 from inference.quantize_tasks import quantise_task
 from inference.runtimes.registry import WORDS, row_of
 from inference.terminal import (
@@ -36,6 +38,7 @@ from inference.terminal import (
     show_package,
     show_packages,
 )
+from inference.verify_cli import ImagesOption, VideoOption, shown_paths
 from inference.zoo import MODELS, fetch
 
 model = typer.Typer(
@@ -50,6 +53,7 @@ evaluate.command("hands")(evaluate_hands.hands)
 model.command("inspect")(inspect_cli.inspect)
 model.command("split")(split_cli.split)
 model.command("place")(place_cli.place)
+model.command("verify")(verify_cli.verify)
 
 
 @evaluate.callback()
@@ -60,7 +64,6 @@ def _measure() -> None:
 StoreOption = Annotated[
     Path | None, typer.Option(help="Folder of packages; default: the cache.", file_okay=False)
 ]
-ImagesOption = Annotated[Path, typer.Option(help="Folder of photos that show what the task looks for.")]
 TaskOption = Annotated[str, typer.Option(help="The model's task, for example hands.")]
 NameOption = Annotated[str, typer.Option(help="The package's name; default: from the file.")]
 VersionOption = Annotated[str, typer.Option(help="The package's version.")]
@@ -89,8 +92,10 @@ def import_models(
 def quantize(
     model: ModelArgument,
     *,
-    images: ImagesOption,
+    images: ImagesOption = None,
+    video: VideoOption = None,
     task: TaskOption = "hands",
+    mode: Annotated[str, typer.Option(help=f"Ranges of activations: {' or '.join(MODES)}.")] = "static",
     out: StoreOption = None,
     name: NameOption = "",
     version: VersionOption = "1",
@@ -101,8 +106,12 @@ def quantize(
 
     Example: headway model quantize hand_landmark_full.tflite --task hands --images photos
     """
+    if mode not in MODES:
+        fail(f"--mode {mode!r}: choose one of {', '.join(MODES)}", EXIT_USAGE)
     with answering():
-        making = _making(model, images=images, task=task, out=out, name=name, version=version, seed=seed)
+        shown = shown_paths(images, video)
+        making = _making(model, shown=shown, task=task, out=out, name=name, version=version)
+        making = replace(making, seed=seed, mode=mode)
         show_package(make_int8_package(making, tell=say_step), as_json=as_json)
 
 
@@ -110,7 +119,8 @@ def quantize(
 def pack(
     model: ModelArgument,
     *,
-    images: ImagesOption,
+    images: ImagesOption = None,
+    video: VideoOption = None,
     task: TaskOption = "hands",
     out: StoreOption = None,
     name: NameOption = "",
@@ -122,7 +132,8 @@ def pack(
     Example: headway model pack hand_landmark_full.tflite --task hands --images photos
     """
     with answering():
-        making = _making(model, images=images, task=task, out=out, name=name, version=version, seed=0)
+        shown = shown_paths(images, video)
+        making = _making(model, shown=shown, task=task, out=out, name=name, version=version)
         show_package(make_float_package(making), as_json=as_json)
 
 
@@ -189,7 +200,7 @@ def show(
 
 
 def _making(
-    model: Path, *, images: Path, task: str, out: Path | None, name: str, version: str, seed: int
+    model: Path, *, shown: tuple[Path, ...], task: str, out: Path | None, name: str, version: str
 ) -> Making:
     try:
         row = quantise_task(task)
@@ -201,12 +212,11 @@ def _making(
     return Making(
         model=path,
         task=cast("TaskName", task),  # a row of the table, so a task that manifests know
-        photos=photo_paths(_existing(images, "photo folder")),
+        photos=shown,
         helpers={role: fetch(known, folder)[known] for role, known in row.helpers.items()},
         out=out or packages_dir(os.environ),
         name=name or re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-"),
         version=version,
-        seed=seed,
         licence=source.licence if source else "",
         source=f"{source.wheel} {source.member}" if source else "",
     )

@@ -12,24 +12,25 @@ from pathlib import Path
 
 from inference.answers import encode_values
 from inference.errors import InferenceError
-from inference.graph import read_graph
+from inference.int8_share import int8_share, stores_half
 from inference.packages import Package, PackageFacts, Quantisation, TaskName, build_package
 from inference.photo_samples import PhotoSamples, canaries
-from inference.quantize_tasks import Photo, QuantiseTask, quantise_task, sample_photos
-from inference.runtimes.base import Array, Runtime
+from inference.photo_sources import read_shown
+from inference.quantize import Mode, QuantiseConfig, quantise
+from inference.quantize_tasks import QuantiseTask, quantise_task, sample_shown
+from inference.runtimes.base import Array, Model, Runtime
 from inference.runtimes.registry import open_runtime
-from inference.score_hands import read_photo
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-MAX_PHOTOS = 60
-_PUBLISHING_RUNTIME = "litert"
+_ENGINES = {".tflite": "litert", ".onnx": "onnx"}
+_RUNTIMES = {".tflite": ("litert", "tflite"), ".onnx": ("onnx",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Making:
     """What to make a package of.
 
-    ``helpers``: role → model file that cuts inputs out of photos, for task hands ``palm``.
+    ``photos`` may be videos too. ``helpers``: role → model file that cuts inputs out of photos, for task hands
+    ``palm``. ``mode``: how it is quantised.
     """
 
     model: Path
@@ -40,26 +41,9 @@ class Making:
     name: str
     version: str
     seed: int = 0
+    mode: Mode = "static"
     licence: str = ""
     source: str = ""
-
-
-def photo_paths(folder: Path, /) -> tuple[Path, ...]:
-    """Photos of a folder, by name, evenly thinned to at most ``MAX_PHOTOS``.
-
-    Raises:
-        InferenceError: it is no folder, or holds none.
-    """
-    if not folder.is_dir():
-        msg = f"{folder} is not a folder: pass the folder that holds the photos"
-        raise InferenceError(msg)
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
-    if not found:
-        msg = (
-            f"{folder} holds no photo: pass a folder of JPEG or PNG photos that show what the task looks for"
-        )
-        raise InferenceError(msg)
-    return tuple(found[:: -(-len(found) // MAX_PHOTOS)])
 
 
 def make_float_package(making: Making, /) -> Package:
@@ -68,7 +52,7 @@ def make_float_package(making: Making, /) -> Package:
     Raises:
         InferenceError: the model or a photo cannot be used.
     """
-    row, runtime = quantise_task(making.task), open_runtime(_PUBLISHING_RUNTIME)
+    row, runtime = quantise_task(making.task), engine_of(making.model)
     samples = _samples(making, row, runtime)
     return _pack(making, making.model, row=row, runtime=runtime, shown=samples)
 
@@ -80,17 +64,15 @@ def make_int8_package(making: Making, /, *, tell: Callable[[str], None]) -> Pack
         QuantiseRefusedError: the gate refused it; all reasons.
         InferenceError: the model or a photo cannot be used.
     """
-    from inference.quantize import QuantiseConfig, quantise  # noqa: PLC0415 - only this needs the extra
-
-    row, runtime = quantise_task(making.task), open_runtime(_PUBLISHING_RUNTIME)
-    tell(f"cutting inputs out of {len(making.photos)} photos")
+    row, runtime = quantise_task(making.task), engine_of(making.model)
+    tell(f"cutting inputs out of {len(making.photos)} photos and videos")
     samples = _samples(making, row, runtime)
-    config = QuantiseConfig(seed=making.seed)
+    config = QuantiseConfig(seed=making.seed, mode=making.mode, max_tail=row.max_tail)
     result = quantise(
         making.model, photos=samples, rules=row.rules, runtime=runtime, config=config, tell=tell
     )
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{making.model.stem}_int8.tflite"
+        path = Path(folder) / f"{making.model.stem}_int8{making.model.suffix}"
         path.write_bytes(result.content)
         return _pack(
             making,
@@ -103,18 +85,40 @@ def make_int8_package(making: Making, /, *, tell: Callable[[str], None]) -> Pack
         )
 
 
+def engine_of(model: Path, /) -> Runtime:
+    """The engine that models of a file's format are made, judged and packed with.
+
+    Raises:
+        InferenceError: a file of neither format, or the engine is not installed.
+    """
+    engine = _ENGINES.get(model.suffix.lower())
+    if engine is None:
+        msg = (
+            f"{model.name} is no model file that can be quantised: pass one ending in {' or '.join(_ENGINES)}"
+        )
+        raise InferenceError(msg)
+    return open_runtime(engine)
+
+
 def quantisation_of(model: Path, /) -> Quantisation:
-    """Read from its tensors what a .tflite model computes in.
+    """Read from its operators and tensors what a model computes in.
 
     Raises:
         GraphError: not one plain graph.
     """
-    graph = read_graph(model)
-    worked_on = {graph.tensors[index].dtype for operator in graph.operators for index in operator.outputs}
-    stored = {tensor.dtype for tensor in graph.tensors if tensor.constant}
-    if "int8" in worked_on:
-        return "mixed" if "float32" in worked_on else "int8"
-    return "float16" if "float16" in stored else "float"
+    content = model.read_bytes()
+    in_int8, operators = int8_share(content)
+    if in_int8:
+        return "int8" if in_int8 == operators else "mixed"
+    return "float16" if stores_half(content) else "float"
+
+
+def load_helpers(stack: ExitStack, files: Mapping[str, Path], /) -> dict[str, Model]:
+    """Open models that cut inputs out of photos, each with its own engine, for as long as the stack lives."""
+    return {
+        role: stack.enter_context(closing(engine_of(path).load(path, threads=1)))
+        for role, path in files.items()
+    }
 
 
 def _samples(making: Making, row: QuantiseTask, runtime: Runtime) -> list[PhotoSamples]:
@@ -126,12 +130,8 @@ def _samples(making: Making, row: QuantiseTask, runtime: Runtime) -> list[PhotoS
         raise InferenceError(msg)
     with ExitStack() as stack:
         model = stack.enter_context(closing(runtime.load(making.model, threads=1)))
-        helpers = {
-            role: stack.enter_context(closing(runtime.load(path, threads=1)))
-            for role, path in making.helpers.items()
-        }
-        photos: list[Photo] = [read_photo(path) for path in making.photos]
-        return sample_photos(photos, row, model=model, helpers=helpers, seed=making.seed)
+        helpers = load_helpers(stack, making.helpers)
+        return sample_shown(read_shown(making.photos), row, model=model, helpers=helpers, seed=making.seed)
 
 
 def _pack(
@@ -157,6 +157,7 @@ def _pack(
             tolerances=row.golden,
             agreement=agreement,
             calibration=calibration,
+            runtimes=_RUNTIMES[model.suffix],
             source=making.source or making.model.name,
             licence=making.licence,
         ),

@@ -5,6 +5,7 @@ activations as they run and need none. Refuses a result without int8 in it, cali
 model, and what ``onnx_read`` refuses. Whether a result is good enough is the gate's to say, not this module's.
 """
 
+import inspect
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import onnx
 
 from inference.errors import GraphError, QuantiseRefusedError
 from inference.onnx_read import DAMAGE, OnnxModel, read_onnx, reason_of
+from inference.refusals import Reason
 from inference.runtimes import usage_reports
 from inference.runtimes.base import Array
 
@@ -21,6 +23,8 @@ usage_reports.switch_off()
 
 from onnxruntime import quantization  # noqa: E402  only after its reports are off
 
+# Older releases measure again at every call: slower, the same result.
+_KEEPS_RANGES = "calibration_cache_path" in inspect.signature(quantization.quantize_static).parameters
 _PER_CHANNEL_FROM_OPSET = 13
 _INT8 = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
 
@@ -44,10 +48,12 @@ def quantise_onnx_static(
     samples: Sequence[Mapping[str, Array]],
     keep_float: Collection[str] = (),
     per_channel: bool = True,
+    ranges: Path | None = None,
 ) -> bytes:
     """Int8 weights and activations; ranges are measured on ``samples`` (input name -> array).
 
-    ``keep_float`` names operators, or tensors they yield, that stay as they are.
+    ``keep_float`` names operators, or tensors they yield, that stay as they are. ``ranges`` is a file that keeps
+    what was measured, for further calls with the same model and samples.
 
     Raises:
         GraphError: the model cannot be read.
@@ -56,6 +62,7 @@ def quantise_onnx_static(
     model = _prepared(content)
     _check_samples(model, samples)
     excluded = _excluded(model, keep_float)
+    kept = {"calibration_cache_path": ranges} if ranges is not None and _KEEPS_RANGES else {}
 
     def quantise(source: Path, target: Path) -> None:
         quantization.quantize_static(
@@ -68,6 +75,7 @@ def quantise_onnx_static(
             weight_type=quantization.QuantType.QInt8,
             nodes_to_exclude=excluded,
             calibration_providers=["CPUExecutionProvider"],
+            **kept,
         )
 
     return _run(model, quantise)
@@ -130,23 +138,23 @@ def _excluded(model: OnnxModel, keep_float: Collection[str]) -> list[str]:
     unknown = sorted(wanted.difference(*({node.name, *node.output} for node in chosen)))
     if unknown:
         raise QuantiseRefusedError(
-            (f"no operator is called or yields {', '.join(unknown)}: see `headway model inspect`",)
+            Reason("cannot_quantise", f"no operator is called or yields {', '.join(unknown)}")
         )
     return [node.name for node in chosen]
 
 
 def _check_samples(model: OnnxModel, samples: Sequence[Mapping[str, Array]]) -> None:
     if not samples:
-        raise QuantiseRefusedError(("no calibration inputs: give some dozens of real ones",))
+        raise QuantiseRefusedError(Reason("bad_calibration", "no calibration inputs"))
     stored = {tensor.name for tensor in model.graph.initializer}
     names = {row.name for row in model.graph.input} - stored
     for number, sample in enumerate(samples):
         if set(sample) != names:
-            raise QuantiseRefusedError(
-                (f"calibration input {number} holds {sorted(sample)}, the model takes {sorted(names)}",)
-            )
+            detail = f"calibration input {number} holds {sorted(sample)}, the model takes {sorted(names)}"
+            raise QuantiseRefusedError(Reason("bad_calibration", detail))
         if any(not np.isfinite(array).all() for array in sample.values() if array.dtype.kind == "f"):
-            raise QuantiseRefusedError((f"calibration input {number} holds values that are no numbers",))
+            detail = f"calibration input {number} holds values that are no numbers"
+            raise QuantiseRefusedError(Reason("bad_calibration", detail))
 
 
 def _run(model: OnnxModel, quantise: Callable[[Path, Path], None]) -> bytes:
@@ -157,11 +165,10 @@ def _run(model: OnnxModel, quantise: Callable[[Path, Path], None]) -> bytes:
             quantise(source, target)
             result = onnx.load_model(target)
         except Exception as error:
-            reason = f"onnxruntime's quantiser failed: {reason_of(error)}; check model and calibration inputs"
-            raise QuantiseRefusedError((reason,)) from error
+            detail = f"onnxruntime's quantiser failed: {reason_of(error)}"
+            raise QuantiseRefusedError(Reason("cannot_quantise", detail)) from error
     if not any(tensor.data_type in _INT8 and len(tensor.dims) > 1 for tensor in result.graph.initializer):
-        raise QuantiseRefusedError(
-            ("no weight became int8: the model has nothing that this method quantises",)
-        )
+        detail = "no weight became int8: the model has nothing that this method quantises"
+        raise QuantiseRefusedError(Reason("no_int8", detail))
     written: bytes = result.SerializeToString(deterministic=True)
     return written

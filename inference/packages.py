@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from inference.agreement import Record
 from inference.errors import ModelPackageError
 from inference.golden import Golden, record_golden, write_golden
+from inference.output_rules import Record
 from inference.runtimes.base import Array, Runtime
 from schemas.documents import (
     MAX_MANIFEST_BYTES,

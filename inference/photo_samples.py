@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.errors import QuantiseRefusedError
+from inference.refusals import Reason
 from inference.runtimes.base import Array
 
 MIN_PHOTOS = 3
@@ -55,11 +56,8 @@ def split_photos(
     distinct = sorted({photo.digest: photo for photo in photos}.values(), key=lambda photo: photo.digest)
     showing = [photo for photo in distinct if photo.found]
     if len(showing) < MIN_PHOTOS:
-        reason = (
-            f"only {len(showing)} distinct photos show what the task looks for, at least {MIN_PHOTOS} are needed: "
-            "add photos to the folder"
-        )
-        raise QuantiseRefusedError((reason,))
+        detail = f"only {len(showing)} distinct photos show it, at least {MIN_PHOTOS} are needed"
+        raise QuantiseRefusedError(Reason("too_few_photos", detail))
     order = [showing[index] for index in rng.permutation(len(showing))]
     count = min(max(1, round(held_back_share * len(order))), len(order) - 1)
     nothing = [photo for photo in distinct if not photo.found and photo.empty]

@@ -1,31 +1,34 @@
-"""Core of quantisation: static int8 with float ends, chosen by measurement, judged on photos never seen.
+"""Core of quantisation: int8 with float ends, chosen by measurement, judged on photos never seen.
 
-An int8 model loses most where values are few or their range is odd: in the first layers and in the heads.
-So operators at both ends stay float, as few as needed: first the tail grows until the outputs agree, then
-the stem shrinks as far as they still do, both on calibration photos. The gate then judges every output
-on held-back photos; it also refuses a file without int8, a larger file and one that is not faster.
+Which operators stay float is searched on calibration photos (``float_ends``); the gate then judges every output on
+held-back photos, and the file. Static models measure ranges on calibration inputs, dynamic ones as they run.
 The same photos and seed give the same bytes.
 """
 
 import tempfile
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 
-from inference.agreement import OutputAgreement, OutputRule, Record, compare
-from inference.answers import answers, encode_values
+from inference.agreement import OutputAgreement, compare
+from inference.answers import answers
 from inference.errors import QuantiseRefusedError
-from inference.graph import Graph, parse_graph, read_graph
-from inference.graph_write import name_outputs
+from inference.float_ends import Cones, FloatEnds, SearchBounds, find_ends
+from inference.gate import GateLimits, Structure, Verdict, judge
+from inference.graph import parse_graph
+from inference.int8_share import int8_share
+from inference.output_rules import OutputRule, Record
 from inference.photo_samples import PhotoSamples, PhotoSplit, split_photos
-from inference.quantizer import Int8Writer
+from inference.refusals import Reason
 from inference.runtimes.base import Array, Model, Runtime
-from inference.speed import SpeedReport, measure_gain
+from inference.speed import SpeedReport
 
-_CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
+Mode = Literal["static", "dynamic"]
+MODES: tuple[Mode, ...] = ("static", "dynamic")
 _NOTHING: Callable[[str], None] = lambda _step: None  # noqa: E731 - a default that hears and does nothing
 
 
@@ -33,21 +36,22 @@ _NOTHING: Callable[[str], None] = lambda _step: None  # noqa: E731 - a default t
 class QuantiseConfig:
     """Choices of a quantisation.
 
+    ``mode``: ``static`` measures the ranges of activations on calibration inputs, ``dynamic`` as the model runs.
     ``max_stem`` and ``max_tail``: most operators that may stay float at either end. ``ends``: take these
-    instead of searching. ``max_calibration_inputs`` and ``max_search_inputs`` bound the time that
-    calibration and each step of the search take. ``search_margin``: share of each tolerance to reach on calibration photos, so that
-    unseen photos pass too, or ``search_slack`` times what the longest ends reach where that is more; ``search_flip_share``: decisions that may flip there, where a few hard inputs would
-    otherwise drive the search to its bounds. ``min_gain``: least speed gain where the processor has an int8 dot product,
-    ``min_gain_without``: where it has none: int8 may be as fast as float, less the noise of measuring.
+    instead of searching. ``max_calibration_inputs`` and ``max_search_inputs`` bound the time that calibration and
+    each step of the search take. ``search_margin`` and ``search_slack``: see ``SearchBounds``;
+    ``search_flip_share``: decisions that may flip in the search, where a few hard inputs would otherwise drive it
+    to its bounds. ``speed_turns``, ``min_gain`` and ``min_gain_without``: see ``GateLimits``.
     """
 
+    mode: Mode = "static"
     seed: int = 0
     held_back_share: float = 0.4
     max_calibration_inputs: int = 48
     max_search_inputs: int = 40
     max_stem: int = 8
     max_tail: int = 12
-    ends: "FloatEnds | None" = None
+    ends: FloatEnds | None = None
     search_margin: float = 0.3
     search_slack: float = 1.25
     search_flip_share: float = 0.05
@@ -55,17 +59,12 @@ class QuantiseConfig:
     min_gain: float = 1.0
     min_gain_without: float = 0.95
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FloatEnds:
-    """How many operators stay float at the start and at the end of the execution order."""
-
-    stem: int
-    tail: int
-
-    def operators(self, count: int) -> tuple[int, ...]:
-        """Indices of the float operators in a graph of ``count``."""
-        return (*range(min(self.stem, count)), *range(max(count - self.tail, self.stem), count))
+    @property
+    def limits(self) -> GateLimits:
+        """What the gate asks for."""
+        return GateLimits(
+            speed_turns=self.speed_turns, min_gain=self.min_gain, min_gain_without=self.min_gain_without
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,30 +72,67 @@ class Quantised:
     """An int8 model that passed the gate, and what was measured on the way."""
 
     content: bytes
+    mode: Mode
     ends: FloatEnds
-    agreement: tuple[OutputAgreement, ...]
-    speed: SpeedReport
+    verdict: Verdict
+    structure: Structure
     split: PhotoSplit
     calibration_inputs: int
-    int8_operators: int
-    operators: int
     seed: int
+
+    @property
+    def agreement(self) -> tuple[OutputAgreement, ...]:
+        """How every output agrees on held-back photos."""
+        return self.verdict.agreement
+
+    @property
+    def speed(self) -> SpeedReport | None:
+        """How much faster it is; None where the gate did not ask."""
+        return self.verdict.speed
 
     def calibration_record(self) -> Record:
         """What it was made of, flat, for the manifest."""
         return {
+            "mode": self.mode,
             "calibration_photos": len(self.split.calibration),
             "calibration_inputs": self.calibration_inputs,
             "held_back_photos": len(self.split.held_back),
             "held_back_inputs": sum(len(photo.inputs) for photo in self.split.held_back),
             "float_stem": self.ends.stem,
             "float_tail": self.ends.tail,
-            "int8_operators": self.int8_operators,
-            "operators": self.operators,
-            "speed_gain": round(self.speed.gain, 3),
-            "int8_dot_product": self.speed.int8_dot_product,
+            "float_heads": " ".join(map(str, self.ends.heads)),
+            "int8_operators": self.structure.int8_operators,
+            "operators": self.structure.operators,
+            "speed_gain": round(self.speed.gain, 3) if self.speed else None,
+            "int8_dot_product": self.speed.int8_dot_product if self.speed else None,
             "seed": self.seed,
         }
+
+
+class Writer(Protocol):
+    """A quantiser that knows one float model: writes variants in which the named operators stay float."""
+
+    @property
+    def count(self) -> int:
+        """Operators of the model."""
+        ...
+
+    @property
+    def cones(self) -> Cones:
+        """Per output, the operators that it depends on."""
+        ...
+
+    def write(self, *, keep_float: Sequence[int]) -> bytes:
+        """A variant as a model file."""
+        ...
+
+    def finished(self, content: bytes, /) -> bytes:
+        """The variant as it is shipped."""
+        ...
+
+    def close(self) -> None:
+        """Forget what was measured."""
+        ...
 
 
 def quantise(
@@ -108,34 +144,51 @@ def quantise(
     config: QuantiseConfig | None = None,
     tell: Callable[[str], None] = _NOTHING,
 ) -> Quantised:
-    """Quantise a float .tflite model with one input; ``tell`` hears each step in words.
+    """Quantise a float .tflite or .onnx model with one input; ``tell`` hears each step in words.
 
     Raises:
         QuantiseRefusedError: the gate refused the result, or there is too little to calibrate on; all reasons.
         GraphError: the model is not one plain graph.
     """
     config = config or QuantiseConfig()
-    graph = read_graph(model)
-    if any(tensor.dtype == "int8" for tensor in graph.tensors):
-        raise QuantiseRefusedError((f"{model.name} is quantised already: pass its float original",))
-    rng = np.random.default_rng(config.seed)
-    split = split_photos(photos, held_back_share=config.held_back_share, rng=rng)
+    content = model.read_bytes()
+    if int8_share(content)[0]:
+        raise QuantiseRefusedError(Reason("already_int8", f"{model.name} is quantised already"))
+    split = split_photos(
+        photos, held_back_share=config.held_back_share, rng=np.random.default_rng(config.seed)
+    )
     tell(f"calibrating on {len(split.calibration)} photos")
     found = [array for photo in split.calibration for array in photo.found]
-    writer = Int8Writer(graph, calibration=_thinned(found, config.max_calibration_inputs))
-    with tempfile.TemporaryDirectory() as folder:
+    calibration = _thinned(found, config.max_calibration_inputs) if config.mode == "static" else []
+    with closing(_writer(content, calibration)) as writer, tempfile.TemporaryDirectory() as folder:
         bench = _Bench(model, runtime=runtime, folder=Path(folder))
-        ends = config.ends or _find_ends(writer, bench, split=split, rules=rules, config=config, tell=tell)
-        content = _write(writer, graph, ends)
+        ends = config.ends or _searched(writer, bench, split=split, rules=rules, config=config, tell=tell)
+        made = writer.finished(writer.write(keep_float=ends.operators(writer.count, writer.cones)))
         tell(f"judging on {len(split.held_back)} photos never seen")
-        return _judged(content, bench, split=split, rules=rules, ends=ends, config=config)
-
-
-def int8_operators(graph: Graph, /) -> tuple[int, int]:
-    """Operators that work on int8 values and operators altogether; conversions between the two count as neither."""
-    working = [op for op in graph.operators if op.name not in _CONVERSIONS]
-    in_int8 = [op for op in working if graph.tensors[op.outputs[0]].dtype == "int8"]
-    return len(in_int8), len(working)
+        in_int8, operators = int8_share(made)
+        structure = Structure(
+            int8_operators=in_int8, operators=operators, new_bytes=len(made), old_bytes=len(content)
+        )
+        verdict = judge(
+            bench.original,
+            bench.load(made),
+            samples=[array for photo in split.held_back for array in photo.inputs],
+            rules=rules,
+            structure=structure,
+            limits=config.limits,
+        )
+    if not verdict.accepted:
+        raise QuantiseRefusedError(*verdict.reasons)
+    return Quantised(
+        content=made,
+        mode=config.mode,
+        ends=ends,
+        verdict=verdict,
+        structure=structure,
+        split=split,
+        calibration_inputs=len(calibration),
+        seed=config.seed,
+    )
 
 
 class _Bench:
@@ -143,17 +196,27 @@ class _Bench:
 
     def __init__(self, original: Path, *, runtime: Runtime, folder: Path) -> None:
         self.original = runtime.load(original, threads=1)
-        self.original_bytes = original.stat().st_size
         self._runtime = runtime
-        self._path = folder / "candidate.tflite"
+        self._path = folder / f"candidate{original.suffix}"
 
     def load(self, content: bytes) -> Model:
         self._path.write_bytes(content)
         return self._runtime.load(self._path, threads=1)
 
 
-def _find_ends(
-    writer: Int8Writer,
+def _writer(content: bytes, calibration: Sequence[Array]) -> Writer:
+    """The quantiser of the file's format; each is an extra of its own, and may be missing."""
+    if content[4:8] == b"TFL3":
+        from inference.quantizer import Int8Writer  # noqa: PLC0415 - only here is the extra needed
+
+        return Int8Writer(parse_graph(content), calibration=calibration)
+    from inference.onnx_int8 import OnnxInt8Writer  # noqa: PLC0415 - only here is the extra needed
+
+    return OnnxInt8Writer(content, calibration=calibration)
+
+
+def _searched(
+    writer: Writer,
     bench: _Bench,
     *,
     split: PhotoSplit,
@@ -161,30 +224,27 @@ def _find_ends(
     config: QuantiseConfig,
     tell: Callable[[str], None],
 ) -> FloatEnds:
-    """The shortest tail that agrees under the longest stem, then the shortest stem that still does."""
     every = [array for photo in split.calibration for array in photo.inputs]
     samples = _thinned(every, config.max_search_inputs)
     expected = answers(bench.original, samples)
     easier = [replace(rule, flip_share=max(rule.flip_share, config.search_flip_share)) for rule in rules]
+    measured: dict[tuple[int, ...], tuple[OutputAgreement, ...]] = {}
 
-    def measured(ends: FloatEnds) -> tuple[OutputAgreement, ...]:
-        tell(f"trying {ends.stem} float operators at the start, {ends.tail} at the end")
-        return compare(expected, answers(bench.load(_write(writer, None, ends)), samples), easier)
+    def measure(ends: FloatEnds) -> tuple[OutputAgreement, ...]:
+        kept = ends.operators(writer.count, writer.cones)
+        if kept not in measured:
+            tell(f"trying {len(kept)} of {writer.count} operators in float")
+            with closing(bench.load(writer.write(keep_float=kept))) as candidate:
+                measured[kept] = compare(expected, answers(candidate, samples), easier)
+        return measured[kept]
 
-    best = measured(FloatEnds(stem=config.max_stem, tail=config.max_tail))
-
-    def agrees(ends: FloatEnds) -> bool:
-        return all(
-            not row.reasons and row.margin <= max(config.search_margin, config.search_slack * reached.margin)
-            for row, reached in zip(measured(ends), best, strict=True)
-        )
-
-    # Halving: more float operators at an end only ever bring the outputs nearer.
-    tail = bisect_left(
-        range(config.max_tail), True, key=lambda n: agrees(FloatEnds(stem=config.max_stem, tail=n))
+    bounds = SearchBounds(
+        max_stem=config.max_stem,
+        max_tail=config.max_tail,
+        margin=config.search_margin,
+        slack=config.search_slack,
     )
-    stem = bisect_left(range(config.max_stem), True, key=lambda n: agrees(FloatEnds(stem=n, tail=tail)))
-    return FloatEnds(stem=stem, tail=tail)
+    return find_ends(measure, count=writer.count, cones=writer.cones, bounds=bounds)
 
 
 def _thinned(samples: Sequence[Array], most: int) -> list[Array]:
@@ -192,71 +252,3 @@ def _thinned(samples: Sequence[Array], most: int) -> list[Array]:
     if len(samples) <= most:
         return list(samples)
     return [samples[index] for index in np.linspace(0, len(samples) - 1, most).astype(int)]
-
-
-def _write(writer: Int8Writer, original: Graph | None, ends: FloatEnds) -> bytes:
-    content = writer.write(keep_float=ends.operators(len(writer.graph.operators)))
-    if original is None:
-        return content
-    # The quantiser renames outputs that it converts; readers know them by the original's names.
-    names = [original.tensors[index].name for index in original.outputs]
-    return name_outputs(parse_graph(content), names).content
-
-
-def _judged(
-    content: bytes,
-    bench: _Bench,
-    *,
-    split: PhotoSplit,
-    rules: Sequence[OutputRule],
-    ends: FloatEnds,
-    config: QuantiseConfig,
-) -> Quantised:
-    candidate = bench.load(content)
-    samples: list[Array] = [array for photo in split.held_back for array in photo.inputs]
-    agreement = compare(answers(bench.original, samples), answers(candidate, samples), rules)
-    in_int8, operators = int8_operators(parse_graph(content))
-    speed = measure_gain(
-        bench.original,
-        candidate,
-        base_input=[encode_values(samples[0], bench.original.inputs()[0])],
-        candidate_input=[encode_values(samples[0], candidate.inputs()[0])],
-        turns=config.speed_turns,
-    )
-    reasons = [reason for row in agreement for reason in row.reasons]
-    reasons += structural_reasons(
-        in_int8=in_int8, new_bytes=len(content), old_bytes=bench.original_bytes, speed=speed, config=config
-    )
-    if reasons:
-        raise QuantiseRefusedError(tuple(reasons))
-    return Quantised(
-        content=content,
-        ends=ends,
-        agreement=agreement,
-        speed=speed,
-        split=split,
-        calibration_inputs=min(
-            sum(len(photo.found) for photo in split.calibration), config.max_calibration_inputs
-        ),
-        int8_operators=in_int8,
-        operators=operators,
-        seed=config.seed,
-    )
-
-
-def structural_reasons(
-    *, in_int8: int, new_bytes: int, old_bytes: int, speed: SpeedReport, config: QuantiseConfig
-) -> list[str]:
-    """Why a result is not worth shipping although its outputs agree; empty when it is."""
-    reasons = []
-    if not in_int8:
-        reasons.append("no operator works on int8: nothing was quantised")
-    if new_bytes >= old_bytes:
-        reasons.append(f"the file has {new_bytes} bytes, the float original {old_bytes}: it did not shrink")
-    least = config.min_gain if speed.int8_dot_product else config.min_gain_without
-    if speed.gain < least:
-        reasons.append(
-            f"no speed gain: {speed.candidate_ms:.2f} ms against {speed.base_ms:.2f} ms float "
-            f"(gain {speed.gain:.2f}, at least {least:.2f} needed)"
-        )
-    return reasons

@@ -5,27 +5,29 @@ quantiser sees exactly what the headset will feed the model.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.agreement import OutputRule
-from inference.errors import InferenceError
+from inference.errors import InferenceError, TaskError
 from inference.hand_agreement import photo_regions
+from inference.output_rules import OutputRule, detector_rules
 from inference.photo_samples import PhotoSamples
+from inference.photo_sources import Photo
 from inference.runtimes.base import Model
+from inference.tasks.detect_inputs import detector_edges, detector_input
 from inference.tasks.hands import HandTask
 from inference.tasks.landmark import hand_crop
 from inference.tasks.roi import Roi
-
-Photo = NDArray[np.uint8]
 
 _VARIED_PER_HAND = 6
 _EMPTY_PER_PHOTO = 4
 _TURN_RAD, _SCALE, _SHIFT = 0.35, 0.12, 0.06
 _EXPOSURE = 0.35
+_COLOURS = 3
 _POINTS, _PRESENCE, _HANDEDNESS, _WORLD = range(4)
 
 
@@ -33,14 +35,16 @@ _POINTS, _PRESENCE, _HANDEDNESS, _WORLD = range(4)
 class QuantiseTask:
     """How one task's model is quantised.
 
-    ``helpers``: role → zoo name of models needed to cut inputs. ``rules`` cover every output of the model.
-    ``golden``: per output, the mean absolute difference (in its own unit) that another engine may show.
+    ``helpers``: role → zoo name of models needed to cut inputs. ``rules`` cover every output of the model; empty
+    means that they are read off the float model's answers.
+    ``max_tail``: most operators at the end that may stay float. ``golden``: per output, the mean absolute difference (in its own unit) that another engine may show.
     """
 
     helpers: Mapping[str, str]
     rules: tuple[OutputRule, ...]
     golden: tuple[float, ...]
     sample: Callable[[Photo, Model, Mapping[str, Model], np.random.Generator], PhotoSamples]
+    max_tail: int = 12
 
 
 def photo_digest(photo: Photo, /) -> str:
@@ -87,6 +91,34 @@ def _input(photo: Photo, roi: Roi) -> NDArray[np.float32]:
     return crop[np.newaxis]
 
 
+def detector_samples(
+    photo: Photo, detector: Model, _helpers: Mapping[str, Model], _rng: np.random.Generator
+) -> PhotoSamples:
+    """A photo as the detector's family takes it, and its mirror image."""
+    edges = detector_edges(detector)
+    views = (photo, np.ascontiguousarray(photo[:, ::-1]))
+    found = tuple(detector_input(view, edges=edges) for view in views)
+    return PhotoSamples(digest=photo_digest(photo), found=found)
+
+
+def plain_samples(
+    photo: Photo, model: Model, _helpers: Mapping[str, Model], _rng: np.random.Generator
+) -> PhotoSamples:
+    """A photo stretched to the input of any model that takes one image, 0 to 1.
+
+    Raises:
+        TaskError: the model takes something else.
+    """
+    shapes = [tuple(spec.shape) for spec in model.inputs()]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or _COLOURS not in (shapes[0][1], shapes[0][3]):
+        raise TaskError(f"the model takes {shapes}, not one colour image: name its task")
+    first = shapes[0][1] == _COLOURS
+    height, width = shapes[0][2:] if first else shapes[0][1:3]
+    image = np.multiply(cv2.resize(photo, (width, height)), np.float32(1 / 255), dtype=np.float32)
+    ordered = image.transpose(2, 0, 1) if first else image
+    return PhotoSamples(digest=photo_digest(photo), found=(np.ascontiguousarray(ordered[np.newaxis]),))
+
+
 def quantise_task(name: str, /) -> QuantiseTask:
     """Row of a task.
 
@@ -101,13 +133,37 @@ def quantise_task(name: str, /) -> QuantiseTask:
 
 
 def sample_photos(
-    photos: Sequence[Photo], task: QuantiseTask, /, *, model: Model, helpers: Mapping[str, Model], seed: int
+    photos: Iterable[Photo], task: QuantiseTask, /, *, model: Model, helpers: Mapping[str, Model], seed: int
 ) -> list[PhotoSamples]:
     """Cut the inputs of every photo; each photo has its own generator, so leaving one out changes no other."""
     return [
         task.sample(photo, model, helpers, np.random.default_rng([seed, int(photo_digest(photo)[:8], 16)]))
         for photo in photos
     ]
+
+
+def sample_shown(
+    shown: Iterable[tuple[Photo, ...]],
+    task: QuantiseTask,
+    /,
+    *,
+    model: Model,
+    helpers: Mapping[str, Model],
+    seed: int,
+) -> list[PhotoSamples]:
+    """Cut the inputs of groups of pictures; each group counts as one photo from here on."""
+    groups = (sample_photos(group, task, model=model, helpers=helpers, seed=seed) for group in shown)
+    return [_joined(group) for group in groups]
+
+
+def _joined(group: list[PhotoSamples]) -> PhotoSamples:
+    if len(group) == 1:
+        return group[0]
+    return PhotoSamples(
+        digest=hashlib.sha256("".join(part.digest for part in group).encode()).hexdigest(),
+        found=tuple(array for part in group for array in part.found),
+        empty=tuple(array for part in group for array in part.empty),
+    )
 
 
 QUANTISE_TASKS: dict[str, QuantiseTask] = {
@@ -157,4 +213,9 @@ QUANTISE_TASKS: dict[str, QuantiseTask] = {
         golden=(4.0, 0.1, 0.1, 0.01),
         sample=hand_samples,
     ),
+    # One output; boxes in strides or pixels as the family has it, most of them of no object.
+    "detect": QuantiseTask(helpers={}, rules=detector_rules(0), golden=(0.1,), sample=detector_samples),
 }
+
+# A model of no known task: its inputs are plain images, its rules are read off its float original's answers.
+PLAIN_IMAGES = QuantiseTask(helpers={}, rules=(), golden=(), sample=plain_samples)

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import QuantiseRefusedError
-from inference.graph import Graph
-from inference.graph_write import SIGNATURE_KEY, add_signature, fold_float16
+from inference.float_ends import cones_of
+from inference.graph import Graph, parse_graph
+from inference.graph_write import SIGNATURE_KEY, add_signature, fold_float16, name_outputs
+from inference.refusals import Reason
 from inference.runtimes.base import Array
 
 try:
     from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 except ImportError as error:
     raise QuantiseRefusedError(
-        (f"ai-edge-quantizer is not installed ({error}): install headway[quantize]",)
+        Reason("missing_extra", f"ai-edge-quantizer is not installed ({error})")
     ) from error
 
 _ALL = qtyping.TFLOperationName.ALL_SUPPORTED
@@ -32,7 +34,7 @@ _ONE_THREAD = 1  # more threads add floats in another order: the same crops woul
 
 
 class Int8Writer:
-    """Turns one float graph with one input into int8 variants.
+    """Turns one float graph with one input into int8 variants; without calibration inputs, into dynamic ones.
 
     Raises:
         QuantiseRefusedError: the graph has more than one input, or the quantiser fails.
@@ -40,13 +42,22 @@ class Int8Writer:
 
     def __init__(self, graph: Graph, *, calibration: Sequence[Array]) -> None:
         if len(graph.inputs) != 1:
-            raise QuantiseRefusedError((f"the model has {len(graph.inputs)} inputs, only one is supported",))
+            detail = f"the model has {len(graph.inputs)} inputs, only one is supported"
+            raise QuantiseRefusedError(Reason("cannot_quantise", detail))
         self.graph = add_signature(fold_float16(graph))
+        self.count = len(self.graph.operators)
+        self.cones = cones_of(self.graph.operators, self.graph.outputs)
+        self._output_names = [graph.tensors[index].name for index in graph.outputs]
         self._names = [self.graph.tensors[op.outputs[0]].name for op in self.graph.operators]
+        self._static = bool(calibration)
         feed = self.graph.tensors[self.graph.inputs[0]].name
         with _quiet("calibrating"):
-            self._ranges = self._quantizer(()).calibrate(
-                {SIGNATURE_KEY: [{feed: array} for array in calibration]}, num_threads=_ONE_THREAD
+            self._ranges = (
+                self._quantizer(()).calibrate(
+                    {SIGNATURE_KEY: [{feed: array} for array in calibration]}, num_threads=_ONE_THREAD
+                )
+                if self._static
+                else None
             )
 
     def write(self, *, keep_float: Sequence[int]) -> bytes:
@@ -54,16 +65,27 @@ class Int8Writer:
         with _quiet("quantising"):
             return bytes(self._quantizer(keep_float).quantize(self._ranges).quantized_model)
 
+    def finished(self, content: bytes, /) -> bytes:
+        """The file to ship: the quantiser renames outputs that it converts; readers know them by the original's names."""
+        return name_outputs(parse_graph(content), self._output_names).content
+
+    def close(self) -> None:
+        """Forget what was measured; nothing of it lies on the disk."""
+        self._ranges = None
+
     def _quantizer(self, keep_float: Sequence[int]) -> Any:
         recipe = recipe_manager.RecipeManager()
-        recipe.add_static_config(
-            regex=".*",
-            operation_name=_ALL,
-            activation_num_bits=8,
-            weight_num_bits=8,
-            algorithm_key=_MIN_MAX,
-        )
-        if 0 in keep_float:
+        if self._static:
+            recipe.add_static_config(
+                regex=".*",
+                operation_name=_ALL,
+                activation_num_bits=8,
+                weight_num_bits=8,
+                algorithm_key=_MIN_MAX,
+            )
+        else:
+            recipe.add_dynamic_config(regex=".*", operation_name=_ALL, num_bits=8, algorithm_key=_MIN_MAX)
+        if self._static and 0 in keep_float:
             # Else the input is made int8 and back, clipped to the brightest calibration photo.
             recipe.add_quantization_config(
                 regex=".*", operation_name=qtyping.TFLOperationName.INPUT, algorithm_key=_KEEP_FLOAT
@@ -92,6 +114,4 @@ def _quiet(what: str) -> Iterator[None]:
         try:
             yield
         except (ValueError, RuntimeError, KeyError, IndexError, NotImplementedError) as error:
-            raise QuantiseRefusedError(
-                (f"{what} failed: {error}; check the model and its inputs",)
-            ) from error
+            raise QuantiseRefusedError(Reason("cannot_quantise", f"{what} failed: {error}")) from error

@@ -79,9 +79,7 @@ def detector_input(photo: NDArray[np.uint8], /, *, edges: DetectorEdges) -> NDAr
     return np.ascontiguousarray(ordered[np.newaxis])
 
 
-def letterbox(
-    photo: NDArray[np.uint8], /, *, height: int, width: int, centred: bool
-) -> NDArray[np.uint8]:
+def letterbox(photo: NDArray[np.uint8], /, *, height: int, width: int, centred: bool) -> NDArray[np.uint8]:
     """A photo scaled to fit, its shape kept, the rest of ``height`` x ``width`` grey."""
     scale = min(height / photo.shape[0], width / photo.shape[1])
     inner = (max(1, int(photo.shape[0] * scale)), max(1, int(photo.shape[1] * scale)))

@@ -1,6 +1,5 @@
 """Quantisation of the real hand model on real photos: what it must reach, what it must refuse."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +8,14 @@ import pytest
 
 from inference.answers import answers
 from inference.errors import QuantiseRefusedError
+from inference.float_ends import FloatEnds
+from inference.gate import GateLimits, Structure, structural_reasons
 from inference.graph import parse_graph, read_graph
 from inference.graph_write import add_signature, fold_float16, operator_counts, pack
+from inference.int8_share import int8_operators
 from inference.making import quantisation_of
 from inference.photo_samples import PhotoSamples, canaries, split_photos
-from inference.quantize import FloatEnds, QuantiseConfig, int8_operators, quantise, structural_reasons
+from inference.quantize import QuantiseConfig, quantise
 from inference.quantize_tasks import photo_digest, quantise_task, sample_photos
 from inference.runtimes.registry import open_runtime
 from inference.score_hands import read_photo
@@ -106,8 +108,8 @@ def test_calibration_and_held_back_photos_share_none(quantised):
 
 def test_most_operators_work_on_int8_and_the_file_shrinks(quantised, model):
     graph = parse_graph(quantised.content)
-    assert int8_operators(graph) == (quantised.int8_operators, quantised.operators)
-    assert quantised.int8_operators / quantised.operators > 0.7
+    assert int8_operators(graph) == (quantised.structure.int8_operators, quantised.structure.operators)
+    assert quantised.structure.int8_operators / quantised.structure.operators > 0.7
     assert len(quantised.content) < model.stat().st_size
     assert "FULLY_CONNECTED" in operator_counts(graph)
 
@@ -133,7 +135,7 @@ def test_plain_int8_is_refused_for_its_dead_presence_head(lite, photos, runtime)
     with pytest.raises(QuantiseRefusedError) as refusal:
         quantise(lite, photos=photos, rules=HANDS.rules, runtime=runtime, config=plain)
     reasons = "\n".join(refusal.value.reasons)
-    assert "presence: dead score head, never below 0.5" in reasons
+    assert "dead_scores: presence is never below 0.5" in reasons
     assert "world_landmarks" in reasons
 
 
@@ -203,27 +205,27 @@ def _speed(gain: float, *, dot_product: bool = True) -> SpeedReport:
     )
 
 
+GOOD = Structure(int8_operators=5, operators=9, new_bytes=500, old_bytes=1000)
+
+
 @pytest.mark.parametrize(
-    ("facts", "reason"),
+    ("structure", "speed", "word"),
     [
-        ({"in_int8": 0}, "nothing was quantised"),
-        ({"new_bytes": 1000}, "did not shrink"),
-        ({"speed": _speed(0.95)}, "no speed gain"),
-        ({"speed": _speed(0.7, dot_product=False)}, "no speed gain"),
+        (replace(GOOD, int8_operators=0), _speed(1.5), "no_int8"),
+        (replace(GOOD, new_bytes=1000), _speed(1.5), "not_smaller"),
+        (GOOD, _speed(0.95), "no_speed_gain"),
+        (GOOD, _speed(0.7, dot_product=False), "no_speed_gain"),
     ],
 )
-def test_a_result_that_is_not_worth_shipping_is_refused(facts: Mapping, reason):
-    good = {"in_int8": 5, "new_bytes": 500, "old_bytes": 1000, "speed": _speed(1.5)}
-    assert structural_reasons(**good, config=QuantiseConfig()) == []
-    reasons = structural_reasons(**{**good, **facts}, config=QuantiseConfig())
-    assert len(reasons) == 1
-    assert reason in reasons[0]
+def test_a_result_that_is_not_worth_shipping_is_refused(structure, speed, word):
+    assert structural_reasons(GOOD, speed=_speed(1.5), limits=GateLimits()) == []
+    (reason,) = structural_reasons(structure, speed=speed, limits=GateLimits())
+    assert reason.word == word
 
 
-def test_without_a_dot_product_instruction_equal_speed_is_no_reason():
-    speed = _speed(0.95, dot_product=False)
-    facts = {"in_int8": 5, "new_bytes": 500, "old_bytes": 1000, "speed": speed}
-    assert structural_reasons(**facts, config=QuantiseConfig()) == []
+@pytest.mark.parametrize("speed", [_speed(0.95, dot_product=False), None])
+def test_without_a_dot_product_instruction_equal_speed_is_no_reason_nor_is_speed_unjudged(speed):
+    assert structural_reasons(GOOD, speed=speed, limits=GateLimits()) == []
 
 
 def test_speed_is_measured_against_the_float_model(lite, model, runtime):
