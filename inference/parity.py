@@ -7,70 +7,30 @@ placement compares the report with its bound. A model or part that cannot be che
 the reason. ``parity_child`` runs the same check where a crash harms nobody.
 """
 
-import random
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from inference.errors import InferenceError
-from inference.fingerprint import CANARY_COUNT, canaries_for, split_fingerprint
-from inference.flow import Cut
-from inference.placed import open_part, run_whole
-from inference.runtimes.base import Array, Runtime
-from inference.runtimes.options import RuntimeOptions
-from inference.runtimes.registry import open_runtime
-from inference.split import SplitModel, split_model
+from inference.fingerprint import CANARY_COUNT, canaries_for
+from inference.parity_report import KernelPath, Pair, ParityReport, Places, cut_pairs, random_pairs
+from inference.parity_runs import Answers, PartRuns
+from inference.runtimes.base import Array
+from inference.split import split_model
 
-Pair = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelPath:
-    """Where a part runs: an engine as it is opened."""
-
-    runtime: str = "litert"
-    options: RuntimeOptions = field(default_factory=RuntimeOptions)
-    threads: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParityReport:
-    """How a model in parts compares with the whole.
-
-    ``max_difference`` is the largest absolute difference of any output value, in the output's own units;
-    ``differing`` are the pairs that are not exact; ``stock_difference`` is that of the file as it came from the
-    whole with its constants folded, None where no byte differs; ``fingerprints`` are those of that whole on the
-    device's and on the worker's path; ``refused`` says why nothing, or not everything, was checked, and is empty otherwise.
-    """
-
-    pairs: int = 0
-    exact: int = 0
-    max_difference: float = 0.0
-    differing: tuple[Pair, ...] = ()
-    stock_difference: float | None = None
-    fingerprints: tuple[str, ...] = ()
-    refused: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether everything was checked and every byte was the same."""
-        return not self.refused and self.exact == self.pairs
-
-
-def cut_pairs(cuts: Sequence[Cut], /) -> tuple[Pair, ...]:
-    """Every legal cut as a pair: head on the device, all behind it on the worker."""
-    last = cuts[-1].position
-    return tuple((cut.position, last) for cut in cuts if cut.position < last)
-
-
-def random_pairs(cuts: Sequence[Cut], /, *, count: int, seed: int) -> tuple[Pair, ...]:
-    """Pairs of legal cuts drawn without repetition, fewer where there are not as many; rising order."""
-    positions = [cut.position for cut in cuts]
-    every = [(start, end) for start in positions for end in positions if start < end]
-    return tuple(sorted(random.Random(seed).sample(every, min(count, len(every)))))  # noqa: S311 - a sample
+__all__ = (
+    "KernelPath",
+    "Pair",
+    "ParityReport",
+    "Places",
+    "check_parity",
+    "check_places",
+    "cut_pairs",
+    "difference",
+    "random_pairs",
+)
 
 
 def check_parity(
@@ -90,93 +50,107 @@ def check_parity(
     The reference is the whole on the device's path. ``worker`` is the same path where it is left out;
     ``canaries`` are the inputs; without, ``canary_count`` are made up. ``before`` hears each pair before it runs.
     """
+    places = Places(device=device, worker=worker or device)
+    (report,) = check_places(
+        model,
+        pairs,
+        [places],
+        canaries=canaries,
+        canary_count=canary_count,
+        shapes=shapes,
+        before=before,
+    )
+    return report
+
+
+def check_places(
+    model: Path,
+    pairs: Sequence[Pair],
+    places: Sequence[Places],
+    /,
+    *,
+    canaries: Sequence[Sequence[Array]] = (),
+    canary_count: int = CANARY_COUNT,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    before: Callable[[Pair], None] | None = None,
+) -> tuple[ParityReport, ...]:
+    """``check_parity`` in several places at once, a report for each: parts are written once for all of them.
+
+    A place that fails is refused from there on; the others go on. Rising starts save running heads again.
+    """
     try:
         split = split_model(model.read_bytes(), shapes=shapes)
         canaries = canaries or canaries_for(split.flow, count=canary_count)
-        check = _Check(split, model, device=device, worker=worker or device, canaries=canaries)
     except (InferenceError, OSError) as error:
-        return ParityReport(refused=str(error))
-    differing: list[Pair] = []
-    worst = 0.0
-    for done, pair in enumerate(pairs):
-        if before is not None:
-            before(pair)
+        return (ParityReport(refused=str(error)),) * len(places)
+    with closing(PartRuns(split, model, canaries=canaries)) as runs:
+        tallies = [_Tally(runs, row) for row in places]
+        for pair in pairs:
+            if before is not None:
+                before(pair)
+            for tally in tallies:
+                tally.count(pair)
+        return tuple(tally.report(len(pairs)) for tally in tallies)
+
+
+class _Tally:
+    """What was found so far in one pair of places."""
+
+    def __init__(self, runs: PartRuns, places: Places) -> None:
+        self._runs = runs
+        self._places = places
+        self._done = 0
+        self._differing: list[Pair] = []
+        self._worst = (0.0, 0.0)
+        self._fingerprints: tuple[str, ...] = ()
+        self._stock_difference: float | None = None
+        self._refused = ""
         try:
-            exact, difference = check.compare(pair)
+            whole, other = runs.whole(places.device), runs.whole(places.worker)
         except InferenceError as error:
-            return ParityReport(
-                pairs=len(pairs),
-                exact=done - len(differing),
-                max_difference=worst,
-                differing=tuple(differing),
-                stock_difference=check.stock_difference,
-                fingerprints=check.fingerprints,
-                refused=f"pair {pair[0]}, {pair[1]}: {error}",
-            )
-        worst = max(worst, difference)
-        if not exact:
-            differing.append(pair)
-    return ParityReport(
-        pairs=len(pairs),
-        exact=len(pairs) - len(differing),
-        max_difference=worst,
-        differing=tuple(differing),
-        stock_difference=check.stock_difference,
-        fingerprints=check.fingerprints,
-    )
+            self._refused = str(error)
+            return
+        self._expected = whole.folded
+        self._fingerprints = (whole.fingerprint, other.fingerprint)
+        same, apart, _ = _compare(whole.stock, whole.folded)
+        self._stock_difference = None if same else apart
 
+    def count(self, pair: Pair) -> None:
+        """Run one pair and compare; nothing after a refusal."""
+        if self._refused:
+            return
+        try:
+            same, *apart = _compare(self._runs.answers(pair, self._places), self._expected)
+        except InferenceError as error:
+            self._refused = f"pair {pair[0]}, {pair[1]}: {error}"
+            return
+        self._done += 1
+        self._worst = (max(self._worst[0], apart[0]), max(self._worst[1], apart[1]))
+        if not same:
+            self._differing.append(pair)
 
-class _Check:
-    """One model with its reference answers."""
-
-    def __init__(
-        self,
-        split: SplitModel,
-        path: Path,
-        *,
-        device: KernelPath,
-        worker: KernelPath,
-        canaries: Sequence[Sequence[Array]],
-    ) -> None:
-        self._split = split
-        self._last = len(split.flow.operators)
-        self._places = (device, worker, device)
-        self._canaries = canaries
-        self._inputs = [split.flow.tensors[index].name for index in split.flow.inputs]
-        self._outputs = [split.flow.tensors[index].name for index in split.flow.outputs]
-        self._expected = self._answers(((0, self._last), (0, 0), (0, 0)))
-        with closing(_engine(device).load(path, threads=device.threads)) as stock:
-            given = [stock.run(canary) for canary in self._canaries]
-        same, apart = _compare(given, self._expected)
-        self.stock_difference = None if same else apart
-        self.fingerprints = tuple(
-            split_fingerprint(split, runtime=_engine(place), threads=place.threads, canaries=self._canaries)
-            for place in (device, worker)
+    def report(self, asked: int) -> ParityReport:
+        """The outcome over the pairs that were asked for; none where the whole was refused."""
+        return ParityReport(
+            pairs=asked if self._fingerprints else 0,
+            exact=self._done - len(self._differing),
+            max_difference=self._worst[0],
+            max_share=self._worst[1],
+            differing=tuple(self._differing),
+            stock_difference=self._stock_difference,
+            fingerprints=self._fingerprints,
+            refused=self._refused,
         )
 
-    def compare(self, pair: Pair) -> tuple[bool, float]:
-        """Whether all bytes are the same, and the largest difference of values."""
-        start, end = pair
-        return _compare(self._answers(((0, start), (start, end), (end, self._last))), self._expected)
 
-    def _answers(self, borders: Sequence[Pair]) -> list[tuple[Array, ...]]:
-        with ExitStack() as stack:
-            parts = []
-            for (low, high), place in zip(borders, self._places, strict=True):
-                if low < high:
-                    part = open_part(self._split, low, high, runtime=_engine(place), threads=place.threads)
-                    stack.callback(part.close)
-                    parts.append(part)
-            rows = [
-                run_whole(parts, dict(zip(self._inputs, canary, strict=True))) for canary in self._canaries
-            ]
-        return [tuple(row[name] for name in self._outputs) for row in rows]
-
-
-def _compare(got: Sequence[tuple[Array, ...]], wanted: Sequence[tuple[Array, ...]]) -> tuple[bool, float]:
+def _compare(got: Answers, wanted: Answers) -> tuple[bool, float, float]:
+    """Whether all bytes are the same, the largest difference, and the largest as a share of an output's range."""
     pairs = [pair for rows in zip(got, wanted, strict=True) for pair in zip(*rows, strict=True)]
-    same = all(first.tobytes() == second.tobytes() for first, second in pairs)
-    return same, max((difference(first, second) for first, second in pairs), default=0.0)
+    if all(first.tobytes() == second.tobytes() for first, second in pairs):
+        return True, 0.0, 0.0
+    apart = [difference(first, second) for first, second in pairs]
+    shares = [away / _span(second) if away else 0.0 for away, (_, second) in zip(apart, pairs, strict=True)]
+    return False, max(apart), max(shares)
 
 
 def difference(got: Array, wanted: Array, /) -> float:
@@ -191,5 +165,10 @@ def difference(got: Array, wanted: Array, /) -> float:
     return float("inf") if np.isnan(worst) else worst
 
 
-def _engine(place: KernelPath) -> Runtime:
-    return open_runtime(place.runtime, options=place.options)
+def _span(values: Array) -> float:
+    """How far apart the values lie; at least their own size, for outputs that hardly vary."""
+    numbers = values.astype(np.float64)
+    finite = numbers[np.isfinite(numbers)]
+    if not finite.size:
+        return 1.0
+    return max(float(np.ptp(finite)), float(np.abs(finite).max()), float(np.finfo(np.float32).tiny))

@@ -16,7 +16,7 @@ from typing import Any
 
 from inference.confinement import child_environment, confine
 from inference.fingerprint import CANARY_COUNT
-from inference.parity import KernelPath, Pair, ParityReport, check_parity
+from inference.parity import KernelPath, Pair, ParityReport, Places, check_places
 from inference.runtimes.options import RuntimeOptions
 
 DEFAULT_TIMEOUT_S = 120.0
@@ -37,11 +37,28 @@ def parity_in_child(
     timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> ParityReport:
     """``check_parity`` on made-up canaries in a child; a crash or a hang is a refusal that names the pair."""
+    places = Places(device=device, worker=worker or device)
+    (report,) = places_in_child(
+        model, pairs, [places], shapes=shapes, canary_count=canary_count, timeout_s=timeout_s
+    )
+    return report
+
+
+def places_in_child(
+    model: Path,
+    pairs: Sequence[Pair],
+    places: Sequence[Places],
+    /,
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    canary_count: int = CANARY_COUNT,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> tuple[ParityReport, ...]:
+    """``check_places`` in a child; a crash or a hang is a refusal in all places that names the pair."""
     question = {
         "model": str(model.resolve()),
         "pairs": [list(pair) for pair in pairs],
-        "device": _path_to_json(device),
-        "worker": _path_to_json(worker or device),
+        "places": [[_path_to_json(row.device), _path_to_json(row.worker)] for row in places],
         "canaries": canary_count,
         "shapes": {name: list(shape) for name, shape in (shapes or {}).items()},
         "cpu_s": timeout_s * (os.cpu_count() or 1),
@@ -61,15 +78,16 @@ def parity_in_child(
         seen = (
             error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else error.stdout or ""
         )
-        return _failed(seen, f"gave no answer within {timeout_s:g} s and was killed", len(pairs))
+        reason = f"gave no answer within {timeout_s:g} s and was killed"
+        return (_failed(seen, reason, len(pairs)),) * len(places)
     if done.returncode == 0:
-        return _report(json.loads(done.stdout.splitlines()[-1])[_ANSWER])
+        return tuple(map(_report, json.loads(done.stdout.splitlines()[-1])[_ANSWER]))
     if done.returncode < 0:
         reason = f"killed by {signal.Signals(-done.returncode).name}"
     else:
         last = done.stderr.strip().splitlines()[-1:] or [""]
         reason = f"exit code {done.returncode}: {last[0][:_MAX_DETAIL]}"
-    return _failed(done.stdout, reason, len(pairs))
+    return (_failed(done.stdout, reason, len(pairs)),) * len(places)
 
 
 def _failed(seen: str, reason: str, pairs: int) -> ParityReport:
@@ -110,16 +128,18 @@ def _say(kind: str, value: object) -> None:
 def _main() -> int:
     question = json.load(sys.stdin)
     confine(cpu_s=question["cpu_s"])
-    report = check_parity(
+    reports = check_places(
         Path(question["model"]),
         [(start, end) for start, end in question["pairs"]],
-        device=_path_from_json(question["device"]),
-        worker=_path_from_json(question["worker"]),
+        [
+            Places(device=_path_from_json(device), worker=_path_from_json(worker))
+            for device, worker in question["places"]
+        ],
         shapes={name: tuple(shape) for name, shape in question["shapes"].items()},
         canary_count=question["canaries"],
         before=lambda pair: _say(_PAIR, pair),
     )
-    _say(_ANSWER, dataclasses.asdict(report))
+    _say(_ANSWER, [dataclasses.asdict(report) for report in reports])
     return 0
 
 

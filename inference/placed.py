@@ -44,14 +44,24 @@ class Part:
         self.model.close()
 
 
-def open_part(split: SplitModel, start: int, end: int, /, *, runtime: Runtime, threads: int = 1) -> Part:
-    """Write the part and open it.
+def open_part(
+    split: SplitModel,
+    start: int,
+    end: int,
+    /,
+    *,
+    runtime: Runtime,
+    threads: int = 1,
+    content: bytes | None = None,
+) -> Part:
+    """Write the part and open it. ``content`` is ``split.part(start, end)`` where the caller has it already.
 
     Raises:
         GraphError: there is no such part.
         ModelLoadError: the engine cannot open it.
     """
-    content = split.part(start, end)
+    if content is None:
+        content = split.part(start, end)
     with tempfile.TemporaryDirectory(prefix="headway-part-") as folder:
         # Engines read the file when they load, so it may go afterwards.
         path = Path(folder) / f"part.{split.flow.file_format}"

@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from inference.parity import KernelPath, check_parity, cut_pairs, difference, random_pairs
-from inference.parity_child import parity_in_child
+from inference.parity import (
+    KernelPath,
+    Places,
+    check_parity,
+    check_places,
+    cut_pairs,
+    difference,
+    random_pairs,
+)
+from inference.parity_child import parity_in_child, places_in_child
 from inference.runtimes.options import RuntimeOptions
 from inference.split import split_model
 
@@ -43,6 +51,24 @@ def test_another_kernel_path_is_found_out_by_fingerprint_and_measured(landmark):
     assert report.fingerprints[0] != report.fingerprints[1]
     assert 0 < report.max_difference < 0.01
     assert report.differing
+
+
+def test_several_places_at_once_say_what_each_says_alone(landmark):
+    pairs = random_pairs(split_model(landmark.read_bytes()).cuts, count=3, seed=5)
+    fast, plain = KernelPath(), KernelPath(options=PLAIN)
+    places = [Places(device=fast, worker=fast), Places(device=fast, worker=plain)]
+    alone = tuple(check_parity(landmark, pairs, device=row.device, worker=row.worker) for row in places)
+    assert check_places(landmark, pairs, places) == alone
+    assert alone[0].max_share == 0 < alone[1].max_share < 0.01
+
+
+def test_a_place_that_fails_does_not_end_the_others(landmark):
+    fast, unknown = KernelPath(), KernelPath(runtime="abacus")
+    places = [Places(device=fast, worker=unknown), Places(device=fast, worker=fast)]
+    refused, checked = places_in_child(landmark, [(0, 5), (4, 9)], places)
+    assert "abacus" in refused.refused
+    assert checked.passed
+    assert checked.pairs == 2
 
 
 def test_a_check_in_a_child_says_the_same(landmark):

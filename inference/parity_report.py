@@ -1,0 +1,67 @@
+"""Vocabulary of parity: where the parts of a model run, and how they compare with the whole."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from inference.flow import Cut
+from inference.runtimes.options import RuntimeOptions
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelPath:
+    """Where a part runs: an engine as it is opened."""
+
+    runtime: str = "litert"
+    options: RuntimeOptions = field(default_factory=RuntimeOptions)
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """The two places of a placement: head and tail run on the device, what lies between on the worker."""
+
+    device: KernelPath
+    worker: KernelPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityReport:
+    """How a model in parts compares with the whole.
+
+    ``max_difference`` is the largest absolute difference of any output value, in the output's own units, and
+    ``max_share`` the largest as a share of the range that the output's values span in the whole;
+    ``differing`` are the pairs that are not exact; ``stock_difference`` is that of the file as it came from the
+    whole with its constants folded, None where no byte differs; ``fingerprints`` are those of that whole on the
+    device's and on the worker's path; ``refused`` says why nothing, or not everything, was checked, and is empty
+    otherwise.
+    """
+
+    pairs: int = 0
+    exact: int = 0
+    max_difference: float = 0.0
+    max_share: float = 0.0
+    differing: tuple[Pair, ...] = ()
+    stock_difference: float | None = None
+    fingerprints: tuple[str, ...] = ()
+    refused: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was checked and every byte was the same."""
+        return not self.refused and self.exact == self.pairs
+
+
+def cut_pairs(cuts: Sequence[Cut], /) -> tuple[Pair, ...]:
+    """Every legal cut as a pair: head on the device, all behind it on the worker."""
+    last = cuts[-1].position
+    return tuple((cut.position, last) for cut in cuts if cut.position < last)
+
+
+def random_pairs(cuts: Sequence[Cut], /, *, count: int, seed: int) -> tuple[Pair, ...]:
+    """Pairs of legal cuts drawn without repetition, fewer where there are not as many; rising order."""
+    positions = [cut.position for cut in cuts]
+    every = [(start, end) for start in positions for end in positions if start < end]
+    return tuple(sorted(random.Random(seed).sample(every, min(count, len(every)))))  # noqa: S311 - a sample
