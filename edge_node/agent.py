@@ -80,6 +80,7 @@ class Agent:
         self._later: Later | None = None
         self._leaving = False
         self._kernels: dict[str, str] = {}
+        self._kernels_said: dict[str, str] = {}  # by the newest presence
         # The goodbye must be the last word: a resync's answer is not to slip in between.
         self._word = threading.Lock()
         self.counts: Counter[str] = Counter()
@@ -108,6 +109,7 @@ class Agent:
         road.subscribe(topic_filter("worker-presence", **site), self._on(WorkerPresence, ears.worker), qos=1)
         road.subscribe(topic_filter("worker-load", **site), self._on(Load, ears.load))
         road.subscribe(topic("resync", **site), self._on(Resync, self._resync), qos=1)
+        self._correct_presence()  # the birth may have been said before the models were known
 
     def report(self, reported: Reported) -> None:
         """Publish what the headset runs; remembered for the next connect."""
@@ -135,10 +137,13 @@ class Agent:
     def tell_kernel(self, model: str, kernel: str) -> None:
         """Say which kernels compute the model that runs now; both as hex digests. From any thread."""
         kernels = {model: kernel} if kernel else {}
-        if kernels != self._kernels:
-            self._kernels = kernels
-            if self._road is not None and self._session:  # else the birth says it
-                self._announce_presence()
+        self._kernels = kernels
+        self._correct_presence()
+
+    def _correct_presence(self) -> None:
+        """Say it again where a birth was said and says otherwise by now; without one, the birth will say it."""
+        if self._road is not None and self._session and self._kernels != self._kernels_said:
+            self._announce_presence()
 
     def leave(self) -> None:
         """Say goodbye, for good: a clean disconnect sends no will."""
@@ -147,7 +152,8 @@ class Agent:
             self._send(self._presence(online=False))
 
     def _presence(self, *, online: bool) -> Message:
-        who = self._who
+        who, kernels = self._who, self._kernels
+        self._kernels_said = kernels
         document = DevicePresence(
             device=who.device,
             online=online,
@@ -156,7 +162,7 @@ class Agent:
             device_class=who.device_class,
             software=who.software,
             runtimes=dict(who.runtimes),
-            kernels=self._kernels,
+            kernels=kernels,
             tasks=who.tasks,
             simulated=who.simulated,
             sent_ms=self._wall_ms(),

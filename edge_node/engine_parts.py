@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable
 
 from edge_node.jobs import EngineParts
+from inference.errors import TaskError
 from inference.fingerprint import canaries_for
 from inference.placed import run_whole
 from inference.runtimes.base import Runtime
@@ -14,7 +15,9 @@ from inference.split import SplitModel
 from inference.tasks.hands import HandTask
 from inference.tasks.hands_split import open_split_hands
 from schemas.placements import Placement
+from schemas.topics import row
 
+HEAD_BYTES = 16 * 1024  # of a message, beside the tensors' values: header, names, shapes
 RUNS = 5  # of which the median counts; the first run of an engine is slower and does not
 
 
@@ -25,14 +28,23 @@ def open_engine_parts(
     *,
     runtime: Runtime,
     clock_ns: Callable[[], int],
+    max_hands: int = 1,
 ) -> EngineParts:
     """Head and tail of the task's landmark model around the worker's part.
 
     Raises:
         GraphError: the positions are no legal cuts of this model; names the nearest.
         ModelLoadError: the engine cannot open a part.
+        TaskError: so many hands' tensors do not fit a message.
     """
     hands = open_split_hands(task, split=split, placement=placement, runtime=runtime, clock_ns=clock_ns)
+    for stream, each_bytes in (("infer", hands.up_bytes), ("result", hands.down_bytes)):
+        room = row(stream).max_payload_bytes - HEAD_BYTES
+        if max_hands * each_bytes > room:
+            raise TaskError(
+                f"{max_hands} x {each_bytes} bytes of tensors would travel, a message has room for {room}: "
+                f"choose a narrower cut or fewer hands"
+            )
     flow = split.flow
     (canary,) = canaries_for(flow, count=1)
     values = {flow.tensors[index].name: array for index, array in zip(flow.inputs, canary, strict=True)}

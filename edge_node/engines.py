@@ -99,7 +99,12 @@ class EngineMaker:
         try:
             content = self._files[engine.digest].read_bytes()
             parts = open_engine_parts(
-                engine.task, split_model(content), wanted, runtime=self._runtime, clock_ns=self._clock_ns
+                engine.task,
+                split_model(content),
+                wanted,
+                runtime=self._runtime,
+                clock_ns=self._clock_ns,
+                max_hands=self._config.max_hands,
             )
         except (InferenceError, OSError) as error:
             raise PlacementMisfitError(

@@ -75,6 +75,11 @@ class SplitHands:
             for tensor in self._up.tensors
         )
 
+    @property
+    def down_bytes(self) -> int:
+        """Bytes of tensors that come back from the worker for each hand."""
+        return sum(tensor.payload_bytes for tensor in self._down.tensors)
+
     def blank_return(self) -> dict[str, Array]:
         """Zeros in the shape of what a worker returns for one hand, by tensor name."""
         return {tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in self._down.tensors}

@@ -26,7 +26,13 @@ from inference.runtimes.registry import open_runtime
 from inference.tasks.hands import HandsConfig
 from observability.metrics import Registry
 from schemas.codec import Encoder, decode
-from schemas.documents import SplitConfig, WorkerPresence, canonical_bytes
+from schemas.documents import (
+    DevicePresence,
+    SplitConfig,
+    WorkerPresence,
+    canonical_bytes,
+    parse_document,
+)
 from schemas.messages import Frame, Result, Task, Tensor, Timing
 from schemas.placements import Placement
 from schemas.topics import topic, topic_filter
@@ -138,10 +144,20 @@ def test_frames_in_parts_are_proved_offered_and_exact(here, worker, maker, hand_
     kept = recorded(here.headset._journey.local.engine.parts.hands)
     until(lambda: paths(here)[Path.SPLIT] >= 20, what="frames in parts", timeout_s=40)
     told = here.headset._explain()
+    births = []
+    here.broker.road("watcher").subscribe(
+        topic("device-presence", site=SITE, device=DEVICE),
+        lambda delivery: births.append(parse_document(DevicePresence, delivery.payload)),
+        qos=1,
+    )
+    until(lambda: births, what="the headset's presence")
+    assert births[0].kernels == {factory.digest: factory.kernel}
     summary = here.stop()
     assert told == {"policy": "split", "mode": "split", "reason": "policy split at 20:59"}
     assert (summary["none"], summary["late"]) == (0, 0)
-    assert worker.snapshot().refused == {"unknown_placement": worker.snapshot().refused["unknown_placement"]}
+    refused = worker.snapshot().refused
+    assert refused["unknown_placement"] >= 1
+    assert set(refused) <= {"unknown_placement", "busy"}  # busy: a newer frame came before this one's turn
     seen = [(looked, result) for looked, result in kept if looked.rois]
     assert len(seen) >= 20
     for looked, result in seen:
@@ -206,6 +222,12 @@ def test_a_placement_of_another_model_is_refused_with_the_nearest_cut(maker):
     misfit = SplitConfig(policy="split", placement={"head_end": 20, "tail_start": 640})
     with pytest.raises(PlacementMisfitError, match=r"20:640 does not fit factory: .* nearest is 63"):
         maker.fitted(maker.factory(), misfit)
+
+
+def test_a_placement_whose_tensors_fit_no_message_is_refused(maker):
+    wide = SplitConfig(policy="split", placement={"head_end": 4, "tail_start": 63})
+    with pytest.raises(PlacementMisfitError, match="3211264 bytes of tensors would travel"):
+        maker.fitted(maker.factory(), wide)
 
 
 def test_an_engine_is_cut_once_for_a_placement_and_whole_again_without(maker):
