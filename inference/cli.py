@@ -12,7 +12,7 @@ from typing import Annotated, cast
 
 import typer
 
-from inference import evaluate_hands, inspect_cli, place_cli, split_cli, verify_cli
+from inference import evaluate_hands, inspect_cli, place_cli, profile_cli, split_cli, verify_cli
 from inference.cache import models_dir, packages_dir
 from inference.errors import InferenceError
 from inference.making import Making, make_float_package, make_int8_package
@@ -52,6 +52,7 @@ evaluate = typer.Typer(
 evaluate.command("hands")(evaluate_hands.hands)
 model.command("inspect")(inspect_cli.inspect)
 model.command("split")(split_cli.split)
+model.command("profile")(profile_cli.profile)
 model.command("place")(place_cli.place)
 model.command("verify")(verify_cli.verify)
 

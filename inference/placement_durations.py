@@ -26,6 +26,8 @@ class DurationTable:
             raise PlacementError(f"durations must have the shape (levels, M, M), not {self.ns.shape}")
         if not np.isfinite(self.ns).all() or (self.ns < 0).any():
             raise PlacementError("durations must be finite and not negative: profile the model again")
+        if (self.ns[1:] < self.ns[:-1]).any():
+            raise PlacementError("durations must not fall from level to level: profile the model again")
 
     @classmethod
     def from_prefixes(
@@ -35,11 +37,14 @@ class DurationTable:
         suffix_ns: Sequence[Sequence[float]] | Floats | None = None,
         measured_ns: Mapping[tuple[int, int], Sequence[float]] | None = None,
     ) -> "DurationTable":
-        """A table of t(i, j) = prefix(j) - prefix(i), never below zero, never falling from level to level.
+        """A table of t(i, j), never below zero, never falling from level to level.
 
-        ``prefix_ns`` (L, M): durations of [0, position j). ``suffix_ns`` (L, M): of [position i, end), used
-        for parts that reach the end. ``measured_ns``: parts that were timed themselves, by position indices.
-        A difference of quantiles is an estimate of the part's quantile, so what was timed goes before it.
+        ``prefix_ns`` (L, M): durations of [0, position j). ``suffix_ns`` (L, M): of [position i, end).
+        ``measured_ns``: parts that were timed themselves, by position indices.
+
+        With suffixes t(i, j) = prefix(j) + suffix(i) - whole: entering at i costs what the suffix paid for it,
+        leaving at j what the prefix paid. Without, t(i, j) = prefix(j) - prefix(i), which knows no such costs.
+        A sum of quantiles is an estimate of the part's quantile, so what was timed goes before it.
         """
         prefix = _levels(prefix_ns, "prefixes")
         table = np.maximum(prefix[:, None, :] - prefix[:, :, None], 0.0)
@@ -50,6 +55,8 @@ class DurationTable:
                 raise PlacementError(
                     f"prefixes are {prefix.shape}, suffixes {suffix.shape}: same cuts and levels"
                 )
+            entered = suffix[:, 1:, None] - prefix[:, None, -1:]
+            table[:, 1:] = np.maximum(prefix[:, None, :] + entered, 0.0)
             table[:, 1:, -1] = suffix[:, 1:]
         for (start, end), values in (measured_ns or {}).items():
             table[:, start, end] = values

@@ -3,7 +3,8 @@
 A profile is a JSON object: ``schema`` = ``headway.profile/1``, ``hardware`` (its class), ``fingerprint`` (of
 the hardware), ``model_sha256``, ``levels`` (ascending), ``positions`` (legal cuts), ``prefix_ns`` and
 optionally ``suffix_ns`` (one row a level, one value a position), ``measured`` (list of ``start``, ``end``,
-``ns``). Refuses what is incomplete; never makes up a duration.
+``ns``), ``packing`` and ``rungs`` (what coding costs there), ``shapes`` (of free inputs). Refuses what is
+incomplete; never makes up a duration.
 """
 
 import json
@@ -29,6 +30,29 @@ class MeasuredPart(BaseModel):
     ns: tuple[float, ...]
 
 
+class Packing(BaseModel):
+    """What packing makes of tensors: wire bytes a tensor byte, and time a tensor byte, over ``cuts`` cuts."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    ratio: float = Field(gt=0)
+    encode_ns_per_byte: float = Field(ge=0)
+    decode_ns_per_byte: float = Field(ge=0)
+    cuts: int
+
+
+class InputRung(BaseModel):
+    """The model's input as a picture of one quality; one duration a level."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    payload_bytes: int = Field(gt=0)
+    encode_ns: tuple[float, ...]
+    decode_ns: tuple[float, ...]
+    loss: float = Field(default=0.0, ge=0)
+
+
 class Profile(BaseModel):
     """Durations of one model on one piece of hardware; further fields of the file are for others."""
 
@@ -42,6 +66,9 @@ class Profile(BaseModel):
     prefix_ns: tuple[tuple[float, ...], ...]
     suffix_ns: tuple[tuple[float, ...], ...] | None = None
     measured: tuple[MeasuredPart, ...] = ()
+    packing: Packing | None = None
+    rungs: tuple[InputRung, ...] = ()
+    shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
 
     def table(self, positions: tuple[int, ...]) -> DurationTable:
         """Durations of every part between these positions.
