@@ -12,7 +12,7 @@ within ``patience_ns`` ends as none.
 from collections.abc import Callable
 
 from edge_node.answers import Answers, close
-from edge_node.decide import POLICIES, Path, Policy
+from edge_node.decide import POLICIES, Decision, Path, Policy
 from edge_node.estimate import Quantiles
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
@@ -28,6 +28,7 @@ from schemas.messages import Task
 
 NS_PER_MS = 1_000_000
 LATENESS_QUANTILE = 0.99
+NO_TIME_FOR_PARTS = "a whole run must begin before a head would be done: allow frames a longer deadline"
 
 
 class Journey:
@@ -162,9 +163,17 @@ class Journey:
     def _send_off(self, flight: Flight, captured: Captured, *, now_ns: int) -> None:
         view = self._out.view(now_ns=now_ns)
         decision = self._policy.decide(view)
+        if decision.path is Path.SPLIT and self._is_too_late_for_parts(flight, now_ns=now_ns):
+            decision = Decision(path=Path.LOCAL, worker=None, reason=NO_TIME_FOR_PARTS)
         flight.worker, flight.rtt_ns = view.worker, self.remote.rtts.last_ns(view.worker)
         self._note_mode(flight, decision.path, decision.reason)
         self._out.begin(flight, captured, decision, now_ns=now_ns)
+
+    def _is_too_late_for_parts(self, flight: Flight, *, now_ns: int) -> bool:
+        """Whether the whole run would have to begin before a head is usually done: then it may as well begin now."""
+        share = self.local.engine.share(JobKind.HEAD)
+        head_ns = self.perception.duration_ns(JobKind.HEAD, 0.5, share=share)
+        return now_ns + head_ns >= self._hedge_at_ns(flight, mode=Path.SPLIT)
 
     def _note_mode(self, flight: Flight, path: Path, reason: str) -> None:
         flight.mode, self.reason = path, reason
@@ -210,10 +219,10 @@ class Journey:
         has_tail = flight.jobs[JobKind.TAIL] in {Stage.WAITING, Stage.RUNNING}
         return flight.captured is not None and untried and not has_tail
 
-    def _hedge_at_ns(self, flight: Flight) -> int:
+    def _hedge_at_ns(self, flight: Flight, *, mode: Path | None = None) -> int:
         """When a whole run has to begin at the latest; a tail of another frame may hold the slot just then."""
         local_ns = self.perception.durations.at(0.999)
-        if flight.mode is Path.SPLIT:
+        if (mode or flight.mode) is Path.SPLIT:
             share = self.local.engine.share(JobKind.TAIL)
             local_ns += self.perception.duration_ns(JobKind.TAIL, 0.999, share=share)
         return latest_local_start_ns(

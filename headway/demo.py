@@ -7,15 +7,12 @@ its children and writes what it knows.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,13 +22,15 @@ from rich.console import Console
 
 from broker.errors import RoadError
 from broker.reactor import Reactor
+from headway import split_scene
 from headway.album import Album
 from headway.board import Board, TelemetryFeed
 from headway.cast import Cast
-from headway.errors import DemoError, HeadwayError
+from headway.errors import HeadwayError
 from headway.link import Link
 from headway.material import Material, prepare
 from headway.operations import Operations
+from headway.output_folder import PICTURES, WORK, alone, clear
 from headway.play import GROUP, Play
 from headway.provision import ensure_mosquitto
 from headway.sabotage import bad_rollouts
@@ -46,15 +45,19 @@ SITE = "demo"
 HEADSETS = ("hs-1", "hs-2", "hs-3")
 DEADLINE_MS = 100
 DEVICE_CLASS = "xr-slow"
-WORK, MARK = "work", ".made-by-headway-demo"
-PICTURES = ("overlay.mp4", "overlay.jpg", "latency.png")
 LABELS = {"shortfalls": "broken promise", "missed_aims": "aim missed on this machine"}
 EXIT_FAILED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
 def demo(
     *,
-    seconds: Annotated[float, typer.Option(help=f"Length of the play; at least {SHORTEST_S:g}.")] = NOMINAL_S,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help=f"Length; at least {SHORTEST_S:g}, with --split {split_scene.SHORTEST_S:g}."),
+    ] = None,
+    split: Annotated[
+        bool, typer.Option("--split", help="Show one model split between a headset and a worker instead.")
+    ] = False,
     source: Annotated[
         str | None,
         typer.Option(
@@ -72,10 +75,13 @@ def demo(
     Writes report.json, events.jsonl, overlay.mp4, overlay.jpg and latency.png to the output folder. Exit codes:
     0 all promises kept, 1 one broken or a part died, 2 usage, 3 something needed is missing, 130 interrupted.
 
+    With --split: one headset and one worker share a model; the report says at what cost and that it is exact.
+
     Example: headway demo --seconds 30 --json
     """
+    length_s = seconds if seconds is not None else split_scene.NOMINAL_S if split else NOMINAL_S
     try:
-        timeline(seconds)
+        _check(length_s, split=split, source=source)
     except ValueError as error:
         typer.echo(f"headway demo: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
@@ -83,8 +89,13 @@ def demo(
     log.configure("demo", level="warning")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with _alone(out):
-            report = _Stage(out=out, console=console).run(seconds=seconds, source=source, pictures=pictures)
+        with alone(out):
+            stage = _Stage(out=out, console=console)
+            report = (
+                stage.run_split(seconds=length_s)
+                if split
+                else stage.run(seconds=length_s, source=source, pictures=pictures)
+            )
     except HeadwayError as error:
         console.print(f"headway demo: {error}", style="red", highlight=False, markup=False)
         raise typer.Exit(EXIT_UNAVAILABLE) from error
@@ -94,42 +105,18 @@ def demo(
     _conclude(report, out=out, console=console, as_json=as_json)
 
 
+def _check(seconds: float, *, split: bool, source: str | None) -> None:
+    """Refuse what cannot be played with a ValueError."""
+    if not split:
+        timeline(seconds)
+    elif source is not None:
+        raise ValueError("--split shows the photo walk: leave --source out")
+    elif not split_scene.SHORTEST_S <= seconds < inf:
+        raise ValueError(f"--seconds is {seconds:g}: --split takes at least {split_scene.SHORTEST_S:g}")
+
+
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the output folder; a second demo that writes to the same one is refused."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock_file = (out / ".lock").open("w")
-    except OSError as error:
-        raise DemoError(
-            f"cannot write to {out} ({error.strerror}): pass --out with another folder"
-        ) from error
-    with lock_file as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DemoError(
-                f"another demo writes to {out}: wait for it, or pass --out with another folder"
-            ) from error
-        yield
-
-
-def _clear(out: Path) -> None:
-    """Remove what an earlier demo left, and nothing that is not known to be its."""
-    work = out / WORK
-    if work.exists():
-        if not (work / MARK).is_file():
-            raise DemoError(f"{work} was not made by a demo: move it away, or pass --out with another folder")
-        shutil.rmtree(work)
-    work.mkdir()
-    (work / MARK).write_text("headway demo erases this folder when it starts\n")
-    if (out / "report.json").exists():  # only then are pictures of these names a demo's
-        for name in PICTURES:
-            (out / name).unlink(missing_ok=True)
 
 
 class _Stage:
@@ -140,9 +127,17 @@ class _Stage:
         self._work = out / WORK
         self._started_s = time.monotonic()
 
+    def run_split(self, *, seconds: float) -> dict[str, Any]:
+        """Play the scene of one model in two places; returns its report."""
+        clear(self._out)
+        scene = split_scene.SplitScene(
+            out=self._out, work=self._work, cache=cache_dir(os.environ), tell=self._tell
+        )
+        return scene.run(seconds=seconds)
+
     def run(self, *, seconds: float, source: str | None, pictures: bool) -> dict[str, Any]:
         """Set up, play, report; returns the report."""
-        _clear(self._out)
+        clear(self._out)
         cache = cache_dir(os.environ)
         mosquitto = ensure_mosquitto(cache)
         material = prepare(self._work, cache=cache, source=source, headsets=len(HEADSETS), tell=self._tell)
@@ -279,6 +274,8 @@ def _conclude(report: dict[str, Any], *, out: Path, console: Console, as_json: b
 
 
 def _summary(report: dict[str, Any], *, out: Path) -> str:
+    if "split" in report:
+        return split_scene.summary(report, out=out)
     total = {name: sum(entry[name] for entry in report["headsets"]) for name in ("scheduled", "late")}
     made = ", ".join(name for name in PICTURES if (out / name).exists())
     return (

@@ -40,7 +40,7 @@ def headset_report(headset: str, events: Sequence[Event], *, registered_s: float
         "unanswered": outcomes["late"] + outcomes["none"],
         "latency_ms": quantiles([frame["latency_ms"] for frame in answered], (50, 99)),
         "age_ms": quantiles([frame["age_ms"] for frame in answered], (99,)),
-        "paths": {path: paths[path] for path in ("local", "offload")},
+        "paths": {path: paths[path] for path in ("local", "offload", "split")},
         "switches": switches,
         "model": frames[-1]["model"] if frames else None,
         "host_late": sum(1 for frame in frames if frame["host_late"]),

@@ -291,6 +291,19 @@ def test_a_blocked_link_keeps_frames_here():
     assert b.journey.reason == "the link is not ready"
 
 
+def test_a_deadline_that_leaves_no_time_for_a_head_keeps_frames_here_and_says_so():
+    b = bench(
+        local_ms=80
+    )  # 100 - 80 - 10 of margin - 8 for a tail: a whole run must begin at 2, a head takes 40
+    frame = b.frame()
+    assert jobs(b) == [(JobKind.WHOLE, frame)]
+    assert "allow frames a longer deadline" in b.journey.reason
+    b.wait(20)
+    b.local_done(started_ns=0)  # faster than thought
+    assert b.frame() == jobs(b)[-1][1]
+    assert jobs(b)[-1][0] is JobKind.HEAD
+
+
 def test_parts_cost_a_simulated_device_their_share_of_the_landmark_row():
     b = bench()
     frame = b.frame()

@@ -14,7 +14,8 @@ import pytest
 
 from edge_node.sources import make_walk
 from headway.checker import OUTCOMES
-from headway.demo import DEADLINE_MS, HEADSETS, _alone
+from headway.demo import DEADLINE_MS, HEADSETS
+from headway.output_folder import alone
 from headway.report import EXPECTED_REASONS
 from tests.headway.door import headway, naming, python, until
 
@@ -103,7 +104,7 @@ def test_a_demo_too_short_or_without_end_is_a_usage_error(tmp_path, seconds):
 
 def test_a_second_demo_at_once_is_refused_with_the_fix(tmp_path):
     out = tmp_path / "out"
-    with _alone(out):
+    with alone(out):
         (out / "report.json").write_text("{}")
         shown = headway("demo", "--out", str(out))
     assert shown.returncode == 3
@@ -114,7 +115,7 @@ def test_a_second_demo_at_once_is_refused_with_the_fix(tmp_path):
 
 def test_an_output_folder_is_free_again_once_its_demo_ended(tmp_path):
     for _ in range(2):
-        with _alone(tmp_path):
+        with alone(tmp_path):
             pass
 
 

@@ -85,7 +85,7 @@ def test_a_headsets_entry_counts_its_own_lines():
         "latency_ms": {"p50": 30.0, "p99": 127.6},
         # ages: 10, 20, 25, 30, 40, 130, 200; 0.94 of the way from 130 to 200
         "age_ms": {"p99": 195.8},
-        "paths": {"local": 4, "offload": 2},
+        "paths": {"local": 4, "offload": 2, "split": 0},
         "switches": 1,
         "model": "small",
         "host_late": 1,
