@@ -17,6 +17,7 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from inference.errors import GraphError
+from inference.onnx_growth import check_growth
 from inference.onnx_read import DAMAGE, OnnxModel, OnnxNode, label_of, reason_of
 
 Values = dict[str, NDArray[np.generic]]
@@ -97,6 +98,7 @@ def infer_types(model: OnnxModel) -> dict[str, TensorType]:
     del model.graph.value_info[:]  # shapes of another input size would contradict ours
     for row in model.graph.output:
         row.type.tensor_type.ClearField("shape")
+    check_growth(model)
     types: dict[str, TensorType] = {}
     for _ in range(_MAX_ROUNDS):
         try:

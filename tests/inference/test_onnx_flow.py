@@ -233,3 +233,14 @@ def test_an_input_without_any_shape_is_refused():
 def test_a_negative_size_counts_as_free():
     content = simple(node("Relu", ["x"], ["y"]), x=(-1, 3, 8, 8))
     assert onnx_graph(content).fixed == {"x": IMAGE}
+
+
+@pytest.mark.parametrize("start", ["empty", "w"])
+def test_a_chain_that_doubles_a_constant_is_refused_before_it_fills_the_memory(start):
+    nodes = [helper.make_node("Concat", [start, "w"], ["g0"], axis=0)]
+    nodes += [helper.make_node("Concat", [f"g{n}", f"g{n}"], [f"g{n + 1}"], axis=0) for n in range(40)]
+    nodes += [helper.make_node("Reshape", ["x", "g40"], ["y"])]
+    weights = [ints("w", 1, 1, 2), ints("empty")]
+    content = made(nodes, inputs=[row("x", (1, 2))], outputs=[row("y", (1, 2))], weights=weights)
+    with pytest.raises(GraphError, match="joins constants to"):
+        onnx_flow(content)
