@@ -20,6 +20,7 @@ from inference.runtimes.base import Array
 Picture = npt.NDArray[np.uint8]
 WIDTH_PX, HEIGHT_PX = 640, 360
 _CHANNELS = (1, 3)
+_DTYPES = frozenset({"float32", "float16", "int8", "uint8"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +61,13 @@ def picture_input(flow: Flow, /) -> PictureInput | None:
         return None
     (tensor,) = tensors
     _, first, second, last = tensor.shape
-    if tensor.dtype not in {"float32", "float16", "int8", "uint8"}:
+    if tensor.dtype not in _DTYPES:
         return None
-    if last in _CHANNELS and flow.file_format == "tflite":
+    if last in _CHANNELS:
         return PictureInput(
             tensor=tensor, height_px=first, width_px=second, channels=last, channels_last=True
         )
-    if first in _CHANNELS and flow.file_format == "onnx":
+    if first in _CHANNELS:  # converted models may keep the order that they were trained in
         return PictureInput(
             tensor=tensor, height_px=second, width_px=last, channels=first, channels_last=False
         )

@@ -244,6 +244,26 @@ def test_the_picture_becomes_the_models_input(subject):
     assert 0 <= values.min() < values.max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("shape", "channels_last"),
+    [
+        ((1, 16, 24, 1), True),
+        ((1, 3, 16, 24), False),
+        ((1, 16, 24, 5), None),
+        ((1, 24), None),
+        ((2, 8, 8, 3), None),
+    ],
+)
+def test_pictures_are_recognised_by_their_channels(shape, channels_last):
+    made = Made(shape=shape)
+    made.operator("ADD", ("x", "x"), ("y",))
+    flow = split_model(made.content()).flow
+    way = picture_input(flow)
+    assert (way and way.channels_last) is channels_last
+    (values,) = model_inputs(flow, read_frame(None)).values()
+    assert values.shape == shape
+
+
 def test_a_file_that_is_no_picture_is_refused(tmp_path):
     path = tmp_path / "words.jpg"
     path.write_text("no picture")

@@ -1,0 +1,235 @@
+"""What travels at a cut: tensors raw and packed, and the JPEG of the input that they stand against.
+
+Bytes, and the time to encode and decode them, on tensors of a real photo. Rows are the cuts that a split in two
+can ever choose: each has fewer bytes than all before it. The best one of a model has the fewest, the ends left
+out. Overhead is what the message adds to the bare tensors, encoded as a headset sends them.
+
+    python -m bench.craft_wire --out wire.json
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from bench.craft_profile import default_models
+from headway.photos import ensure_photos
+from headway.setup import REPOSITORY, cache_dir
+from inference.errors import InferenceError
+from inference.flow import Cut
+from inference.packing import break_even_bps, is_worth_packing, pack, unpack
+from inference.placed import open_part
+from inference.profile_picture import (
+    Picture,
+    PictureInput,
+    jpeg_encoder,
+    model_inputs,
+    picture_input,
+    read_frame,
+)
+from inference.runtimes.base import Array, Runtime
+from inference.runtimes.registry import open_runtime
+from inference.split import SplitModel, split_model
+from schemas.codec import Encoder, decode
+from schemas.messages import Header, Task, Tensor, TensorFrame
+from schemas.placements import wire_name
+
+TURNS = 40
+JPEG_QUALITY = 80
+UPLINKS_MBPS = (10, 40, 100)
+MOST_OVERHEAD_BYTES = 200
+DETECTOR = REPOSITORY.parent / "shared" / "data" / "models" / "yolox_nano_int8_quantize.tflite"
+
+
+def measure(
+    models: Sequence[Path] = (),
+    *,
+    turns: int = TURNS,
+    progress: Callable[[str], None] = lambda _line: None,
+) -> dict[str, Any]:
+    """One row a model with its best cut, and every cut that may be chosen.
+
+    Raises:
+        InferenceError: a model cannot be had or cut.
+    """
+    picture = read_frame(ensure_photos(cache_dir(os.environ))[0])
+    runtime = open_runtime("litert")
+    rows = []
+    for path in models or [*default_models(progress), *([DETECTOR] if DETECTOR.is_file() else [])]:
+        rows.append(_model_row(path, picture, runtime=runtime, turns=turns))
+        best = rows[-1]["best"]
+        progress(
+            f"{path.stem}: {best['raw_bytes']} B raw, {best['packed_bytes']} B packed at {best['position']}"
+        )
+    most = max(row["best"]["overhead_bytes"] for row in rows)
+    return {
+        "wire": rows,
+        "aims": [
+            {
+                "what": "overhead_bytes at the best cut",
+                "at_most": MOST_OVERHEAD_BYTES,
+                "measured": most,
+                "met": most <= MOST_OVERHEAD_BYTES,
+            }
+        ],
+    }
+
+
+def candidate_cuts(cuts: Sequence[Cut]) -> list[Cut]:
+    """Inner cuts with fewer bytes than every cut before them, the input included."""
+    found: list[Cut] = []
+    least = cuts[0].payload_bytes
+    for cut in cuts[1:-1]:
+        if cut.payload_bytes < least:
+            found.append(cut)
+            least = cut.payload_bytes
+    return found
+
+
+def _model_row(path: Path, picture: Picture, *, runtime: Runtime, turns: int) -> dict[str, Any]:
+    split = split_model(path.read_bytes())
+    inputs = model_inputs(split.flow, picture)
+    chosen = candidate_cuts(split.cuts) or sorted(split.cuts[1:-1], key=lambda cut: cut.payload_bytes)[:1]
+    rows = [_cut_row(split, cut, inputs, runtime=runtime, turns=turns) for cut in chosen]
+    way = picture_input(split.flow)
+    return {
+        "model": path.stem,
+        "input_bytes": sum(array.nbytes for array in inputs.values()),
+        "best": min(rows, key=lambda row: row["raw_bytes"]),
+        "cuts": rows,
+        "jpeg_of_input": _jpeg_row(way.picture(picture), way, turns=turns) if way else None,
+        "jpeg_of_frame": _jpeg_row(picture, None, turns=turns),
+    }
+
+
+def _cut_row(split: SplitModel, cut: Cut, inputs: Any, *, runtime: Runtime, turns: int) -> dict[str, Any]:
+    tensors = [split.flow.tensors[index] for index in cut.crossing]
+    with closing(open_part(split, 0, cut.position, runtime=runtime)) as part:
+        values = {**inputs, **part.run(inputs)}
+    arrays = [values[tensor.name] for tensor in tensors]
+    last = split.flow.file_format == "tflite"
+    raw, packed = (pack(arrays, packed=how, channels_last=last) for how in (False, True))
+    raw_ms, packed_ms = (
+        (
+            _median_ms(partial(pack, arrays, packed=how, channels_last=last), turns),
+            _median_ms(partial(unpack, content), turns),
+        )
+        for how, content in ((False, raw), (True, packed))
+    )
+    bare = sum(array.nbytes for array in arrays)
+    cost = {
+        "raw_bytes": bare,
+        "packed_bytes": len(packed),
+        "encode_ns": packed_ms[0] * 1e6,
+        "decode_ns": packed_ms[1] * 1e6,
+    }
+    return {
+        "position": cut.position,
+        "of": len(split.flow.operators),
+        "tensors": [f"{tensor.dtype}{list(tensor.shape)}" for tensor in tensors],
+        "raw_bytes": bare,
+        "raw_encode_ms": raw_ms[0],
+        "raw_decode_ms": raw_ms[1],
+        "packed_bytes": len(packed),
+        "packed_encode_ms": packed_ms[0],
+        "packed_decode_ms": packed_ms[1],
+        "exact": [array.tobytes() for array in unpack(packed)] == [array.tobytes() for array in arrays],
+        "worth_packing_below_mbps": round(break_even_bps(**cost) / 1e6, 1),
+        "packed_at_mbps": {
+            str(rate): is_worth_packing(**cost, bandwidth_bps=rate * 1e6) for rate in UPLINKS_MBPS
+        },
+        **_message(split, cut, arrays, turns=turns),
+    }
+
+
+def _message(split: SplitModel, cut: Cut, arrays: Sequence[Array], *, turns: int) -> dict[str, Any]:
+    """What the message of these tensors adds to them, and how long it takes to encode and to decode."""
+    tensors = [split.flow.tensors[index] for index in cut.crossing]
+    frame = TensorFrame(
+        header=Header(
+            boot_id=bytes(range(16)),
+            task=Task.HANDS,
+            frame_id=1_000_000,
+            capture_ns=time.monotonic_ns(),
+            send_ns=time.monotonic_ns(),
+            budget_us=20_000,
+            placement_id=cut.position << 16 | len(split.flow.operators),
+            model_digest=bytes(range(32)),
+            trace_id=bytes(range(16)),
+            span_id=bytes(range(8)),
+        ),
+        tensors=tuple(
+            Tensor(
+                name=wire_name(0, tensor.name),
+                data=array,
+                scale=tensor.scale or 0.0,
+                zero_point=tensor.zero_point or 0,
+            )
+            for tensor, array in zip(tensors, arrays, strict=True)
+        ),
+    )
+    encoder = Encoder()
+    content = encoder.encode(frame)
+    return {
+        "message_bytes": len(content),
+        "overhead_bytes": len(content) - sum(array.nbytes for array in arrays),
+        "message_encode_ms": _median_ms(partial(encoder.encode, frame), turns),
+        "message_decode_ms": _median_ms(partial(decode, content), turns),
+    }
+
+
+def _jpeg_row(picture: Picture, way: PictureInput | None, *, turns: int) -> dict[str, Any]:
+    encode = jpeg_encoder(picture, quality=JPEG_QUALITY)
+    content = np.frombuffer(encode(), np.uint8)
+    flag = cv2.IMREAD_GRAYSCALE if picture.ndim == 2 else cv2.IMREAD_COLOR
+
+    def opened() -> Any:
+        pixels = np.asarray(cv2.imdecode(content, flag), np.uint8)
+        return way.values(pixels) if way else pixels
+
+    return {
+        "size_px": list(picture.shape[1::-1]),
+        "quality": JPEG_QUALITY,
+        "bytes": len(content),
+        "encode_ms": _median_ms(encode, turns),
+        "decode_ms": _median_ms(opened, turns),
+    }
+
+
+def _median_ms(work: Callable[[], object], turns: int) -> float:
+    times = []
+    for _ in range(turns):
+        started_ns = time.perf_counter_ns()
+        work()
+        times.append(time.perf_counter_ns() - started_ns)
+    return round(float(np.median(times)) / 1e6, 4)
+
+
+def main() -> int:
+    """Run alone; 0 when the overhead is within its bound and every packed tensor came back."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="file for the result")
+    parser.add_argument("--model", type=Path, action="append", default=[], help="only these .tflite files")
+    parser.add_argument("--turns", type=int, default=TURNS, help="runs of each timing")
+    chosen = parser.parse_args()
+    try:
+        found = measure(chosen.model, turns=chosen.turns, progress=lambda line: print(line, file=sys.stderr))
+    except InferenceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    chosen.out.write_text(json.dumps(found, indent=1) + "\n")
+    exact = all(cut["exact"] for row in found["wire"] for cut in row["cuts"])
+    return 0 if exact and all(row["met"] for row in found["aims"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
