@@ -67,8 +67,10 @@ def profile(
 ) -> None:
     """Measure the parts before and behind every legal cut, paced and with JPEG encoding in between.
 
-    It takes about cuts x samples / fps seconds: seven minutes for 64 cuts, one and a half with --sparse 13. Profile
-    on a machine that does nothing else. Example: headway model profile hand_landmark_full.tflite --class hmd --sparse 13
+    It takes about cuts x samples / fps seconds: seven minutes for 64 cuts, with --sparse 13 one and a half. Use a
+    machine that does nothing else.
+
+    Example: headway model profile hand_landmark_full.tflite --class hmd --sparse 13
     """
     with answering():
         name = check_class(hardware_class) if hardware_class else ""

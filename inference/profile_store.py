@@ -130,8 +130,8 @@ def write_profile(document: ProfileDocument, path: Path, /) -> None:
     draft.replace(path)
 
 
-def find_profile(word: str, /, *, model_sha256: str, folder: Path) -> Profile:
-    """The profile that a word means: a file, or the stored one of a hardware class for this model.
+def find_profile(word: str, /, *, model: str, model_sha256: str, folder: Path) -> Profile:
+    """The profile that a word means: a file, or the stored one of a hardware class; ``model`` is for messages.
 
     Raises:
         ProfileError: none, several, or one of another model; says which there are.
@@ -139,7 +139,7 @@ def find_profile(word: str, /, *, model_sha256: str, folder: Path) -> Profile:
     if (path := Path(word)).is_file():
         found = read_profile(path)
         if found.model_sha256 != model_sha256:
-            raise ProfileError(f"{path} is a profile of another model: profile this one on that hardware")
+            raise ProfileError(f"{path} is no profile of {model}: profile it on that hardware")
         return found
     there = {path: read_profile(path) for path in sorted((folder / model_sha256).glob("*.json"))}
     matching = {path: row for path, row in there.items() if row.hardware == word}
@@ -152,6 +152,6 @@ def find_profile(word: str, /, *, model_sha256: str, folder: Path) -> Profile:
         )
     known = ", ".join(sorted({row.hardware for row in there.values()})) or "none"
     raise ProfileError(
-        f"no profile of this model on {word} (stored: {known}): run `headway model profile MODEL --class {word}` "
-        "on that hardware"
+        f"no profile of {model} on {word} (stored: {known}): run `headway model profile {model} --class {word}` "
+        "there, or pass the file it wrote"
     )

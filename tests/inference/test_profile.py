@@ -316,6 +316,21 @@ def test_the_command_stores_a_profile_that_placement_reads(call, content):
     assert profile.table(tuple(range(STEPS + 1))).ns.shape == (2, STEPS + 1, STEPS + 1)
 
 
+def test_placement_takes_stored_profiles_by_their_class_with_packing_and_pictures(call):
+    for name in ("hmd", "desk"):
+        words = ("--class", name, "--samples", "5" if name == "hmd" else "20", "--fps", "0", "--sparse", "4")
+        assert call("profile", *words).exit_code == 0
+    words = ("--device", "hmd", "--worker", "desk", "--rtt", "2", "--uplink", "100", "--deadline", "20")
+    done = call("place", *words, "--json")
+    assert done.exit_code == 0, done.output
+    view = json.loads(done.stdout)
+    assert set(view["chosen"]["quantiles_ms"]) == {"p50"}  # the level that both profiles have
+    pairs = STEPS * (STEPS + 1) // 2
+    assert view["candidates"] == 1 + 2 * (
+        pairs + 3 * STEPS
+    )  # local; raw and packed; three pictures from the front
+
+
 def test_people_read_where_it_is_how_sure_it_is_and_what_was_left_out(call, tmp_path):
     out = tmp_path / "mine.json"
     done = call("profile", "--samples", "5", "--fps", "0", "--sparse", "4", "--out", str(out))
@@ -333,16 +348,16 @@ def test_profiles_are_found_by_class_or_file_and_only_for_their_model(call, tmp_
         assert call("profile", *words).exit_code == 0
     folder = tmp_path / "cache" / "profiles"
     (digest,) = [path.name for path in folder.iterdir()]
-    found = find_profile("hmd", model_sha256=digest, folder=folder)
+    found = find_profile("hmd", model="chain", model_sha256=digest, folder=folder)
     assert found.hardware == "hmd"
     path = folder / digest / "desk-litert-2.json"
-    assert find_profile(str(path), model_sha256=digest, folder=folder).hardware == "desk"
+    assert find_profile(str(path), model="chain", model_sha256=digest, folder=folder).hardware == "desk"
     with pytest.raises(ProfileError, match="2 profiles of desk"):
-        find_profile("desk", model_sha256=digest, folder=folder)
+        find_profile("desk", model="chain", model_sha256=digest, folder=folder)
     with pytest.raises(ProfileError, match=r"stored: desk, hmd.*headway model profile"):
-        find_profile("watch", model_sha256=digest, folder=folder)
-    with pytest.raises(ProfileError, match="another model"):
-        find_profile(str(path), model_sha256="0" * 64, folder=folder)
+        find_profile("watch", model="chain", model_sha256=digest, folder=folder)
+    with pytest.raises(ProfileError, match="no profile of chain"):
+        find_profile(str(path), model="chain", model_sha256="0" * 64, folder=folder)
     path.write_text("{}")
     with pytest.raises(PlacementError, match="is no profile"):
-        find_profile(str(path), model_sha256=digest, folder=folder)
+        find_profile(str(path), model="chain", model_sha256=digest, folder=folder)
