@@ -6,7 +6,7 @@ DEMO_EXTRAS := edge,worker,manager,quantize,plot
 TEST_EXTRAS := $(DEMO_EXTRAS),openvino,mnn,ncnn,postgres,test
 ARGS ?=
 
-.PHONY: help demo test check bench fuzz schemas setup setup-test setup-tflite clean
+.PHONY: help demo test check bench bench-craft fuzz schemas setup setup-test setup-tflite clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -43,6 +43,12 @@ check: setup-test  ## style, types and the floors of the house
 bench: setup-test  ## what the road costs; results in bench/results
 	@$(BIN)/python -m headway.provision mosquitto
 	@$(BIN)/python -m bench.offload $(ARGS)
+
+bench-craft: setup-test  ## what the craft can do: every cut, gate, placement, profile, wire, broker, broken files
+	@$(BIN)/python -m headway.provision
+	@$(BIN)/headway model import text > /dev/null
+	@$(BIN)/headway model import faces > /dev/null
+	@$(BIN)/python -m bench.craft $(ARGS)
 
 fuzz: setup-test  ## mutants of every message against verify, codec and a live worker
 	@$(BIN)/python -m headway.provision

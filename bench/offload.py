@@ -8,21 +8,19 @@ Fast: one request in flight, the next at once.
 
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
-import psutil
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from bench.answer import REPLY_BYTES
+from bench.machine import machine_facts
 from bench.paths import Way, open_paths, random_payload
 from broker.mosquitto import EmbeddedMosquitto, find_mosquitto
 from headway.setup import cache_dir
@@ -31,6 +29,7 @@ from observability import log
 KB = 1000
 SIZES_KB = (20, 50, 150, 900)
 MODES = ("paced", "fast")
+PACKAGES = ("headway", "paho-mqtt", "flatbuffers", "numpy")
 FRAME_S = 1 / 30
 PACED_SHARE = 0.75  # of the time; fast needs less for as many samples
 WARM_UP = 15  # round trips of each path that are not counted
@@ -138,32 +137,6 @@ def aims(results: dict[str, dict[str, dict[str, object]]]) -> list[dict[str, obj
     return rows
 
 
-def machine(broker: EmbeddedMosquitto) -> dict[str, object]:
-    """Where this was measured."""
-    model = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in _lines(Path("/proc/cpuinfo"))
-            if line.startswith("model name")
-        ),
-        platform.processor() or platform.machine(),
-    )
-    packages = ("headway", "paho-mqtt", "flatbuffers", "numpy")
-    return {
-        "cores": os.cpu_count(),
-        "cpu": model,
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "mosquitto": broker.version,
-        **{name: metadata.version(name) for name in packages},
-    }
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(errors="replace").splitlines() if path.is_file() else []
-
-
 def run(*, seconds: float, progress: Progress) -> dict[str, object]:
     """Measure every size in every mode."""
     share = {"paced": PACED_SHARE, "fast": 1 - PACED_SHARE}
@@ -187,7 +160,7 @@ def run(*, seconds: float, progress: Progress) -> dict[str, object]:
                     ways, payload, seconds=budget_s, paced=mode == "paced", tick=progress, task=task
                 )
                 results[f"{size_kb}KB"][mode] = summary(*measured)
-        facts = machine(broker)
+        facts = {**machine_facts(PACKAGES), "mosquitto": broker.version}
     return {
         "machine": facts,
         "load_before": round(load_before, 2),
