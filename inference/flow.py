@@ -5,6 +5,7 @@ Execution order is the order of ``operators``; a position ``k`` lies before oper
 ``operators[:k]`` have run and ``operators[k:]`` have not.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,7 +33,7 @@ class FlowTensor:
     @property
     def payload_bytes(self) -> int:
         """Bytes of the values at run time."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

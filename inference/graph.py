@@ -5,6 +5,7 @@ post-processing), state kept between runs, and files whose parts point outside o
 ``graph_write`` is its only writer. A ``Graph`` never changes: edits make a new one.
 """
 
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from inference.graph_bounds import Bounds, check_bounds, wrong_count
 
 Document = Any  # the schema's own ModelT: every field of the file, mutable
 NO_TENSOR = -1
+_MAX_DIMENSIONS = 32  # numpy's own limit of old; no engine has kernels for more than eight
 POST_PROCESS = "TFLite_Detection_PostProcess"
 
 _OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
@@ -57,7 +59,7 @@ class Tensor:
     @property
     def payload_bytes(self) -> int:
         """Bytes of the values at run time."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +212,9 @@ def _tensor(document: Document, index: int) -> Tensor:
     raw = document.subgraphs[0].tensors[index]
     data = document.buffers[raw.buffer].data
     quantisation = raw.quantization
+    if raw.shape is not None and len(raw.shape) > _MAX_DIMENSIONS:
+        msg = f"a tensor has {len(raw.shape)} dimensions, at most {_MAX_DIMENSIONS} are supported: export it flat"
+        raise GraphError(msg)
     scales = quantisation.scale if quantisation and quantisation.scale is not None else ()
     zero_points = quantisation.zeroPoint if quantisation and quantisation.zeroPoint is not None else ()
     return Tensor(

@@ -6,6 +6,7 @@ one, so that it never has to cross a cut. What must stay here: the only place wh
 only these few on at most ``_MAX_VALUES`` values.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -169,7 +170,7 @@ def _type_of(row: Any) -> TensorType:
     if not kind.HasField("shape") or None in sizes:
         return TensorType(element=kind.elem_type, shape=None)
     shape = tuple(size for size in sizes if size is not None)
-    if np.prod(shape, dtype=float) * 8 > _MAX_TENSOR_BYTES:
+    if math.prod(map(float, shape)) * 8 > _MAX_TENSOR_BYTES:
         raise GraphError(f"{row.name!r} would have the shape {shape}: choose smaller input shapes")
     return TensorType(element=kind.elem_type, shape=shape)
 

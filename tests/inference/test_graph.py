@@ -149,6 +149,10 @@ def _variable(document) -> None:
     document.subgraphs[0].tensors[0].isVariable = True
 
 
+def _many_dimensions(document) -> None:
+    document.subgraphs[0].tensors[0].shape = np.full(33, 1 << 30, np.int32)
+
+
 def _lost_tensor(document) -> None:
     document.subgraphs[0].operators[3].outputs = np.array([9999], np.int32)
 
@@ -162,6 +166,7 @@ def _lost_tensor(document) -> None:
         (_set_operator(schema.BuiltinOperator.VAR_HANDLE), "state between runs"),
         (_variable, "variable tensors"),
         (_lost_tensor, "does not exist"),
+        (_many_dimensions, "33 dimensions"),
     ],
 )
 def test_what_is_not_one_plain_graph_is_refused_with_the_reason(landmark, change, reason):
