@@ -2,40 +2,72 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from inference.cache import models_dir
-from inference.errors import PlacementError, RuntimeMissingError
-from inference.placement import Conditions, ModelVariant, PlacementInputs, Wish
+from inference.errors import PlacementError, ProfileError, RuntimeMissingError
+from inference.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
+from inference.placement import Conditions, ModelVariant, PlacementInputs, Rates, Tier, Wish
 from inference.placement_bytes import transfer_bytes
-from inference.placement_families import u_shape
+from inference.placement_codings import at_common_levels, codings_of, qualities_of
+from inference.placement_families import Family, Placements, three_tiers, u_shape
 from inference.placement_profiles import Profile, read_profile
 from inference.placement_words import Choice
-from inference.split import split_model
+from inference.profile_store import find_profile, profiles_dir
+from inference.split import SplitModel, split_model
 from inference.terminal import EXIT_USAGE, JsonOption, NotFoundError, answer, answering, fail
 
 _MS_NS = 1e6
 _MBPS = 1e6
 _LEVELS_HELP = "one number, or one a level of the profiles with the worst last"
+# what people type -> what it is called, and what lists its placements
+_FAMILIES: dict[str, tuple[Family, Callable[[PlacementInputs], Placements]]] = {
+    "u": ("u-shape", u_shape),
+    "three-tier": ("three-tier", three_tiers),
+}
 
 
 def place(
-    model: Annotated[Path, typer.Argument(help="A model file; a bare name is looked up in the cache.")],
+    model: ModelArgument,
     *,
-    device: Annotated[str, typer.Option(help="Hardware class of the headset, as its profile names it.")],
-    worker: Annotated[str, typer.Option(help="Hardware class of the worker, as its profile names it.")],
+    device: Annotated[str, typer.Option(help="Hardware class of the headset, or its profile's file.")],
+    worker: Annotated[str, typer.Option(help="Hardware class of the worker, or its profile's file.")],
     rtt: Annotated[str, typer.Option(help=f"Round trip in ms: {_LEVELS_HELP}.")],
     uplink: Annotated[str, typer.Option(help=f"Uplink in Mbit/s: {_LEVELS_HELP}.")],
     deadline: Annotated[float, typer.Option(help="Deadline in ms.", min=0.001)],
     downlink: Annotated[str, typer.Option(help="Downlink in Mbit/s; default: as the uplink.")] = "",
-    queue: Annotated[str, typer.Option(help="Wait at the worker in ms.")] = "0",
+    queue: Annotated[str, typer.Option(help=f"Wait at the worker in ms: {_LEVELS_HELP}.")] = "0",
+    family: Annotated[
+        str, typer.Option(help="u: the headset may finish; three-tier: headset, worker, cloud in that order.")
+    ] = "u",
+    cloud: Annotated[str, typer.Option(help="Hardware class of the cloud, as its profile names it.")] = "",
+    cloud_rtt: Annotated[str, typer.Option(help="Round trip from worker to cloud in ms.")] = "0",
+    cloud_queue: Annotated[str, typer.Option(help="Wait in the cloud in ms.")] = "0",
+    backhaul: Annotated[
+        float, typer.Option(help="Rate between worker and cloud in Mbit/s.", min=0.001)
+    ] = float("inf"),
+    device_watts: Annotated[
+        float, typer.Option(help="What computing draws on the headset, in watts above idle.", min=0)
+    ] = 0.0,
+    radio_watts: Annotated[
+        float, typer.Option(help="What the headset's radio draws while bytes travel, in watts.", min=0)
+    ] = 0.0,
+    joule_weight: Annotated[
+        float, typer.Option(help="Milliseconds that one joule of the headset is worth.", min=0)
+    ] = 0.0,
+    worker_price: Annotated[float, typer.Option(help="Price of a second of the worker.", min=0)] = 0.0,
+    cloud_price: Annotated[float, typer.Option(help="Price of a second of the cloud.", min=0)] = 0.0,
+    price_weight: Annotated[
+        float, typer.Option(help="Milliseconds that one unit of price is worth.", min=0)
+    ] = 0.0,
     profile: Annotated[
-        list[Path] | None, typer.Option(help="A profile; one of the headset, one of the worker.")
+        list[Path] | None, typer.Option(help="A profile; one of each piece of hardware that is named.")
     ] = None,
+    shape: ShapeOption = None,
     plot: Annotated[Path | None, typer.Option(help="Draw latency against uplink to this PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,51 +76,84 @@ def place(
     Example: headway model place yolox_nano.onnx --device hmd --worker desktop --rtt 4 --uplink 40 --deadline 20
     --profile hmd.json --profile desktop.json
     """
+    if family not in _FAMILIES:
+        fail(f"--family {family!r}: choose one of {', '.join(_FAMILIES)}", EXIT_USAGE)
+    if cloud and family == "u":
+        fail("a U-shape has no part in the cloud: add --family three-tier, or leave --cloud out", EXIT_USAGE)
     with answering():
-        content = _model_file(model).read_bytes()
+        content = model_file(model).read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         profiles = [read_profile(_there(path)) for path in profile or []]
-        near, far = (_profile_of(name, profiles, digest=digest, model=model) for name in (device, worker))
-        if near.levels != far.levels:
-            raise PlacementError(f"levels {near.levels} and {far.levels} differ: profile both sides alike")
-        count = len(near.levels)
+        named: dict[Tier, str] = {"device": device, "worker": worker}
+        if cloud:
+            named["cloud"] = cloud
+        found = [_profile_of(name, profiles, digest=digest, model=model) for name in named.values()]
+        tiers = dict(zip(named, at_common_levels(found), strict=True))
+        count = len(tiers["device"].levels)
         conditions = Conditions(
             uplink_bps=_values(uplink, count, "--uplink", unit=_MBPS, least=1e-6),
             downlink_bps=_values(downlink or uplink, count, "--downlink", unit=_MBPS, least=1e-6),
             rtt_ns=_values(rtt, count, "--rtt", unit=_MS_NS, least=0),
             queue_ns=_values(queue, count, "--queue", unit=_MS_NS, least=0),
+            cloud_rtt_ns=_values(cloud_rtt, count, "--cloud-rtt", unit=_MS_NS, least=0),
+            cloud_queue_ns=_values(cloud_queue, count, "--cloud-queue", unit=_MS_NS, least=0),
         )
-        inputs = _inputs(content, name=model.stem, near=near, far=far)
-        wish = Wish(deadline_ns=deadline * _MS_NS)
-        choice = Choice(inputs=inputs, placements=u_shape(inputs), conditions=conditions, wish=wish)
-        view = {"model": model.name, "model_sha256": digest, "device": device, "worker": worker}
-        view |= {"deadline_ms": deadline} | choice.explained()
+        rates = Rates(
+            device_w=device_watts,
+            radio_w=radio_watts,
+            worker_price_per_s=worker_price,
+            cloud_price_per_s=cloud_price,
+        )
+        split = split_model(content, shapes=chosen_shapes(shape) or tiers["device"].shapes)
+        inputs = _inputs(split, name=model.stem, tiers=tiers, rates=rates, backhaul_bps=backhaul * _MBPS)
+        wish = Wish(
+            deadline_ns=deadline * _MS_NS, joule_ns=joule_weight * _MS_NS, price_ns=price_weight * _MS_NS
+        )
+        called, listed = _FAMILIES[family]
+        choice = Choice(
+            inputs=inputs, placements=listed(inputs), conditions=conditions, wish=wish, family=called
+        )
+        view: dict[str, Any] = {"model": model.name, "model_sha256": digest, "family": called}
+        view |= dict(named) | {"deadline_ms": deadline} | choice.explained()
         if plot is not None:
             _draw(plot, choice)
         answer(view, as_json=as_json, lines=_lines(view))
 
 
-def _inputs(content: bytes, *, name: str, near: Profile, far: Profile) -> PlacementInputs:
-    split = split_model(content)
+def _inputs(
+    split: SplitModel, *, name: str, tiers: dict[Tier, Profile], rates: Rates, backhaul_bps: float
+) -> PlacementInputs:
+    near, far = tiers["device"], tiers["worker"]
+    if any(row.shapes != near.shapes for row in tiers.values()):
+        raise PlacementError("the profiles are of different input shapes: profile all sides alike")
     positions = tuple(cut.position for cut in split.cuts)
+    tables = {tier: row.table(positions) for tier, row in tiers.items()}
     variant = ModelVariant(
         name=name,
         transfer=transfer_bytes(split.flow, positions),
-        device=near.table(positions),
-        worker=far.table(positions),
+        device=tables["device"],
+        worker=tables["worker"],
+        cloud=tables.get("cloud"),
+        qualities=qualities_of(near, far),
     )
-    return PlacementInputs(variants=(variant,), levels=near.levels)
+    return PlacementInputs(
+        variants=(variant,),
+        levels=near.levels,
+        codings=codings_of(near, far),
+        rates=rates,
+        tiers=frozenset(tiers),
+        backhaul_bps=backhaul_bps,
+    )
 
 
 def _profile_of(hardware: str, profiles: list[Profile], *, digest: str, model: Path) -> Profile:
     for row in profiles:
         if row.hardware == hardware and row.model_sha256 == digest:
             return row
-    known = ", ".join(sorted({row.hardware for row in profiles if row.model_sha256 == digest})) or "none"
-    raise NotFoundError(
-        f"no profile of {model.name} on {hardware} (given: {known}): run `headway model profile {model}` there "
-        "and pass the file with --profile"
-    )
+    try:
+        return find_profile(hardware, model=model.name, model_sha256=digest, folder=profiles_dir(os.environ))
+    except ProfileError as error:
+        raise NotFoundError(str(error)) from error
 
 
 def _values(text: str, count: int, option: str, *, unit: float, least: float) -> tuple[float, ...]:
@@ -125,13 +190,6 @@ def _lines(view: dict[str, Any]) -> list[str]:
         until = "and above" if row["to_mbps"] is None else f"to {row['to_mbps']:g}"
         lines.append(f"  {row['from_mbps']:g} {until} Mbit/s: {row['id']}")
     return lines
-
-
-def _model_file(path: Path) -> Path:
-    imported = models_dir(os.environ) / path.name
-    if not path.is_file() and path.parent == Path() and imported.is_file():
-        return imported
-    return _there(path)
 
 
 def _there(path: Path) -> Path:

@@ -4,7 +4,8 @@ Durations, bytes, energy and price come in measured; nothing here guesses one. W
 meaning of each input, so that families, survivors and decisions read the same numbers alike.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from math import isnan
 from typing import Literal
 
 import numpy as np
@@ -82,6 +83,10 @@ class Rates:
     cloud_price_per_s: float = 0.0
     price_per_byte: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not all(0 <= getattr(self, row.name) < float("inf") for row in fields(self)):
+            raise PlacementError("rates must be numbers, none below 0: leave out what nobody measured")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementInputs:
@@ -111,11 +116,14 @@ class PlacementInputs:
     def _check(self, variant: ModelVariant) -> None:
         wanted = len(self.levels)
         tables = [table for table in (variant.device, variant.worker, variant.cloud) if table is not None]
-        rungs = [len(values) for rung in variant.qualities for values in (rung.encode_ns, rung.decode_ns)]
-        if any(count != wanted for count in [len(table.ns) for table in tables] + rungs):
+        rungs = [values for rung in variant.qualities for values in (rung.encode_ns, rung.decode_ns)]
+        counts = [len(table.ns) for table in tables] + [len(values) for values in rungs]
+        if any(count != wanted for count in counts):
             raise PlacementError(
                 f"{variant.name}: durations must be given at the {wanted} levels {self.levels}"
             )
+        if any(list(values) != sorted(values) or not 0 <= min(values) <= max(values) for values in rungs):
+            raise PlacementError(f"{variant.name}: durations of a picture must not fall from level to level")
         if "cloud" in self.tiers and variant.cloud is None:
             raise PlacementError(
                 f"{variant.name}: the tier cloud is allowed, but no durations are known of it"
@@ -126,8 +134,9 @@ class PlacementInputs:
 class Conditions:
     """The road and the queues of one moment; one value a level, the pessimistic ones last.
 
-    ``uplink_bps[k]`` is a rate that the link holds with probability ``levels[k]``, so rates descend where
-    delays ascend. ``cloud_*`` matter to the three-tier family only: the way from edge to cloud and its queue.
+    ``uplink_bps[k]`` is a rate that the link holds with probability ``levels[k]``, so rates never rise and
+    delays never fall from level to level. ``cloud_*`` matter to the three-tier family only: the way from edge
+    to cloud and its queue; either both are given or none.
     """
 
     uplink_bps: tuple[float, ...]
@@ -136,6 +145,18 @@ class Conditions:
     queue_ns: tuple[float, ...]
     cloud_rtt_ns: tuple[float, ...] = ()
     cloud_queue_ns: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.rtt_ns)
+        for rates in (self.uplink_bps, self.downlink_bps):
+            falling = list(rates) == sorted(rates, reverse=True)
+            if len(rates) != count or not falling or not min(rates, default=0) > 0:
+                raise PlacementError(f"rates {rates}: give {count} above 0, the slowest last")
+        clouds = (self.cloud_rtt_ns, self.cloud_queue_ns) if self.cloud_rtt_ns or self.cloud_queue_ns else ()
+        for delays in (self.rtt_ns, self.queue_ns, *clouds):
+            rising = list(delays) == sorted(delays)
+            if len(delays) != count or not rising or not 0 <= min(delays) <= max(delays) < float("inf"):
+                raise PlacementError(f"delays {delays}: give {count}, none below 0, the longest last")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +173,11 @@ class Wish:
     loss_ns: float = 0.0
     loss_limit: float = float("inf")
     slack: float = 0.005
+
+    def __post_init__(self) -> None:
+        numbers = (self.joule_ns, self.price_ns, self.loss_ns, self.slack)
+        if isnan(self.deadline_ns) or not all(0 <= number < float("inf") for number in numbers):
+            raise PlacementError("prices and slack of a wish must be numbers, none below 0")
 
 
 def level_weights(levels: tuple[float, ...]) -> Floats:

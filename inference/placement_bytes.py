@@ -25,6 +25,7 @@ class TransferBytes:
     ``runs[i, j]``: (M, M) bool, the part is sent something and yields something, so it is a model.
     ``crossing[i]``: (M,), everything that later parts need of earlier ones, inputs included.
     ``returned[i]``: (M,), model outputs made at or behind position i.
+    Outputs whose size only a run tells (boxes that a detector found) count nothing: they are small.
     """
 
     positions: tuple[int, ...]
@@ -56,19 +57,22 @@ def transfer_bytes(flow: Flow, positions: Sequence[int]) -> TransferBytes:
     for index, tensor in enumerate(flow.tensors):
         if tensor.constant:
             continue
-        before = made[index] < at  # (M,) the tensor exists at this position
+        size = max(0, tensor.payload_bytes)  # negative where a dimension is free
         # (M,) how many of its readers ran before each position; a part reads it where this number grows
         ran = np.searchsorted(np.asarray(read[index], dtype=np.int64), at)
-        later = ran < len(read[index])
-        output = index in outputs
-        enters = before[:, None] & (ran[None, :] > ran[:, None])
-        leaves = ~before[:, None] & before[None, :] & (later | output)[None, :]
-        up += tensor.payload_bytes * enters
-        down += tensor.payload_bytes * leaves
-        sent |= enters
-        made_here |= leaves
-        crossing += tensor.payload_bytes * (before & later)
-        returned += tensor.payload_bytes * (~before & output)
+        born = int(np.searchsorted(at, made[index], side="right"))  # the first position where it exists
+        done = max(
+            born, int(np.searchsorted(ran, len(read[index])))
+        )  # the first where nobody reads it any more
+        enters = ran[None, born:] > ran[born:done, None]
+        up[born:done, born:] += size * enters
+        sent[born:done, born:] |= enters
+        crossing[born:done] += size
+        kept = count if index in outputs else done
+        down[:born, born:kept] += size
+        made_here[:born, born:kept] = True
+        if index in outputs:
+            returned[:born] += size
     return TransferBytes(
         positions=tuple(int(value) for value in at),
         up=up,

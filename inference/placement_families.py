@@ -52,6 +52,12 @@ class Placements:
         """Sum of the terms, (L, K)."""
         return np.asarray(self.terms_ns.sum(axis=1))
 
+    @property
+    def waits(self) -> Floats:
+        """(3, K), 1 where a placement waits for the way to the worker, its queue, the cloud's way and queue."""
+        far = self.group != LOCAL
+        return np.array([far, far & (self.group != CLOUD), far & (self.group != WORKER)], dtype=np.float64)
+
     def __len__(self) -> int:
         return len(self.start)
 

@@ -1,8 +1,8 @@
 """Pure core: which placements can ever be best, and which one is at a given uplink.
 
 At fixed queues a placement costs a + d/B: a line in 1/B. The lower envelope of all lines is computed once
-(Eisner and Severance); ``Survivors.best`` bisects it. ``never_beaten`` keeps what may win under any queue,
-quantile, energy, price or loss. What must stay here: no survivor is dropped for speed.
+(Eisner and Severance); ``Survivors.best`` bisects it. ``never_beaten`` keeps what may win under any road,
+queue and quantile. What must stay here: no survivor is dropped for speed.
 
 Uplink and downlink: with ``down_ratio`` r the downlink is r times the uplink, and d = up + down / r. Without,
 the downlink is a fixed rate, its time is part of a, and d = up.
@@ -92,33 +92,32 @@ def envelope(fixed_ns: Floats, road_bytes: Floats) -> Survivors:
     )
 
 
-def never_beaten(placements: Placements, *, cost_ns: Floats | None = None) -> Integers:
-    """Indices of placements that no other one of their group beats or equals in everything.
+def never_beaten(placements: Placements, *, cost_ns: Floats) -> Integers:
+    """Indices of placements that no other one beats or equals in everything; of equal ones the first.
 
-    ``cost_ns`` (K,): where the prices of a joule and of money are settled, the fixed part of the objective takes
-    the place of energy and price as such; far fewer placements are then left.
-
-    Everything: the fixed time at each level, bytes up, bytes down, energy, price and loss. Each objective of
-    ``placement_decision`` rises with each of these, so one of them is optimal whatever the road is like.
+    Everything: the fixed time at each level, bytes up, bytes down, which queues are waited for, and
+    ``cost_ns`` (K,), the fixed part of the objective at settled prices. The objective of
+    ``placement_decision`` rises with each of these, so one of those kept is optimal whatever the road is like.
     """
-    kept: list[Integers] = []
-    columns = np.vstack([
-        placements.base_ns, placements.up_bytes, placements.down_bytes, placements.loss,
-        *([placements.energy_j, placements.price] if cost_ns is None else [cost_ns]),
-    ])  # fmt: skip
-    for group in np.unique(placements.group):
-        members = np.flatnonzero(placements.group == group)
-        kept.append(members[_minimal(columns[:, members])])
-    return np.sort(np.concatenate(kept))
+    columns = [
+        *placements.base_ns,
+        placements.up_bytes,
+        placements.down_bytes,
+        *placements.waits,
+        cost_ns,
+    ]
+    return np.sort(_minimal(np.array(columns)))
 
 
 def _minimal(columns: Floats) -> Integers:
     """Column indices of the minimal vectors; of equal ones the first."""
-    scale = np.maximum(columns.max(axis=1, keepdims=True), 1e-300)
+    columns = columns[columns.min(axis=1) < columns.max(axis=1)]  # what all have alike tells nothing
+    scale = np.abs(columns).max(axis=1, keepdims=True)
     left = np.argsort((columns / scale).sum(axis=0), kind="stable")
+    rows = columns[:, left]
     kept = []
     while len(left):
-        first = left[0]  # the smallest sum: nothing that is left beats it
-        kept.append(first)
-        left = left[(columns[:, left] < columns[:, [first]]).any(axis=0)]
+        kept.append(left[0])  # the smallest sum: nothing that is left beats it
+        better = (rows < rows[:, :1]).any(axis=0)
+        rows, left = rows[:, better], left[better]
     return np.array(kept, dtype=np.int64)

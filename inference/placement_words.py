@@ -3,14 +3,15 @@
 What must stay here: every figure comes from the placements and the conditions it was judged under.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from inference.placement import Conditions, PlacementInputs, Wish
-from inference.placement_decision import Chooser, Outlook
-from inference.placement_families import LOCAL, TERMS, WORKER, Placements
+from inference.placement import Conditions, PlacementInputs, Rates, Wish
+from inference.placement_decision import Chooser, Outlook, judge
+from inference.placement_families import CLOUD, LOCAL, TERMS, WORKER, Family, Placements
 from inference.placement_survivors import NS_BITS_PER_BYTE_S, Survivors, survivors
 
 RUNNERS_UP = 5
@@ -19,43 +20,51 @@ _MS = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A U-shape decision with all it was made from."""
+    """A decision with all it was made from; ``placements`` are those of ``family``."""
 
     inputs: PlacementInputs
     placements: Placements
     conditions: Conditions
     wish: Wish
+    family: Family = "u-shape"
 
     def explained(self) -> dict[str, Any]:
-        """The chosen placement with its terms, the runners-up with why not, and the survivors with switch points."""
+        """The chosen placement with its terms, the runners-up with why not, and the survivors with switch points.
+
+        Runners-up may win on other roads; the headset alone and the whole model far away are told of in any case.
+        """
         chooser = Chooser(self.placements, inputs=self.inputs, wishes=(self.wish,))
         decision = chooser.decide(self.conditions, self.wish)
-        outlook = chooser.outlook(self.conditions, self.wish)
-        column = {int(index): at for at, index in enumerate(chooser.kept)}
-        chosen = column[decision.index]
-        order = np.lexsort((outlook.cost_ns, outlook.chance < outlook.chance.max() - self.wish.slack))
-        others = [int(at) for at in order if at != chosen and outlook.chance[at] >= 0][:RUNNERS_UP]
-        found = self.survivors()
+        told = np.union1d(chooser.kept(self.wish), self._plain())
+        outlook = judge(self.placements, told, inputs=self.inputs, conditions=self.conditions, wish=self.wish)
+        chosen = int(np.searchsorted(told, decision.index))
+        order = np.lexsort(
+            (outlook.cost_ns, outlook.chance < outlook.chance.max() - self.wish.slack)
+        ).tolist()
+        ranked = [at for at in order if at != chosen]
+        plain = set(self._plain().tolist())
+        others = ranked[:RUNNERS_UP] + [at for at in ranked[RUNNERS_UP:] if int(told[at]) in plain]
         return {
-            "chosen": self._view(decision.index, outlook, chosen) | {"terms_ms": self._terms(decision.index)},
+            "chosen": self._view(outlook, chosen) | {"terms_ms": self._terms(decision.index)},
             "runners_up": [
-                self._view(int(chooser.kept[at]), outlook, at)
-                | {"why_not": self._why_not(outlook, at, chosen)}
-                for at in others
+                self._view(outlook, at) | {"why_not": self._why_not(outlook, at, chosen)} for at in others
             ],
-            "survivors": self._reigns(found),
+            "survivors": self._reigns(self.survivors()),
             "candidates": len(self.placements),
         }
 
     def survivors(self) -> Survivors:
         """The envelope at the first level's queues, with the downlink in the same ratio to every uplink."""
         road = self.conditions
-        wait = np.where(self.placements.group == LOCAL, 0.0, road.rtt_ns[0] + road.queue_ns[0])
-        ratio = road.downlink_bps[0] / road.uplink_bps[0]
-        return survivors(self.placements, fixed_ns=self.placements.base_ns[0] + wait, down_ratio=ratio)
+        allowed = np.flatnonzero(self.placements.loss <= self.wish.loss_limit)
+        rows = self.placements.take(allowed)
+        beyond = sum((*road.cloud_rtt_ns[:1], *road.cloud_queue_ns[:1]))
+        fixed = rows.base_ns[0] + np.array([road.rtt_ns[0], road.queue_ns[0], beyond]) @ rows.waits
+        found = survivors(rows, fixed_ns=fixed, down_ratio=road.downlink_bps[0] / road.uplink_bps[0])
+        return replace(found, indices=tuple(allowed[list(found.indices)].tolist()))
 
     def name(self, index: int) -> str:
-        """A short id: variant, range of the worker, coding or picture."""
+        """A short id: variant, where parts begin and end, coding or picture."""
         rows = self.placements
         variant = self.inputs.variants[int(rows.variant[index])]
         if rows.group[index] == LOCAL:
@@ -63,58 +72,85 @@ class Choice:
         way = self.inputs.codings[int(rows.coding[index])].name
         quality = int(rows.quality[index])
         sent = f"{variant.qualities[quality].name}+{way}" if quality >= 0 else way
-        return f"{variant.name}:{rows.start[index]}-{rows.end[index]}:{sent}"
+        last = f"-{variant.transfer.positions[-1]}" if self.family == "three-tier" else ""
+        return f"{variant.name}:{rows.start[index]}-{rows.end[index]}{last}:{sent}"
 
     def words(self, index: int) -> str:
         """The placement as a sentence."""
         rows = self.placements
-        start, end = int(rows.start[index]), int(rows.end[index])
+        start, end, group = int(rows.start[index]), int(rows.end[index]), int(rows.group[index])
         last = self.inputs.variants[int(rows.variant[index])].transfer.positions[-1]
-        if rows.group[index] == LOCAL:
+        if group == LOCAL:
             return f"the headset runs all {last} operators"
-        assert rows.group[index] == WORKER
         head = f"the headset runs operators 0 to {start - 1} and sends" if start else "the headset sends"
-        what = " of input" if not start else ""
-        tail = f", the headset finishes with {end} to {last - 1}" if end < last else ""
-        middle = f"the worker runs {'all ' + str(last) if end - start == last else f'{start} to {end - 1}'}"
-        return f"{head} {rows.up_bytes[index]:.0f} B{what}, {middle} and returns {rows.down_bytes[index]:.0f} B{tail}"
+        what = "" if start else " of input"
+        back = f"returns {rows.down_bytes[index]:.0f} B"
+        middle = f"the worker runs {_operators(start, end, last)}"
+        if group == WORKER:
+            far = f"{middle} and {back}"
+        elif group == CLOUD:
+            far = f"the worker passes it on, the cloud runs {_operators(start, last, last)} and {back}"
+        else:
+            far = f"{middle}, the cloud runs {_operators(end, last, last)} and {back}"
+        finishes = group == WORKER and end < last
+        tail = f", the headset finishes with {end} to {last - 1}" if finishes else ""
+        return f"{head} {rows.up_bytes[index]:.0f} B{what}, {far}{tail}"
 
-    def _view(self, index: int, outlook: Outlook, column: int) -> dict[str, Any]:
+    def _plain(self) -> npt.NDArray[np.int64]:
+        """What everybody would try: all on the headset, all on one machine far away."""
         rows = self.placements
-        return {
+        lasts = np.array([variant.transfer.positions[-1] for variant in self.inputs.variants])
+        last = lasts[rows.variant]
+        whole = (rows.start == 0) & np.where(rows.group == CLOUD, rows.end == 0, rows.end == last)
+        plain = ((rows.group == LOCAL) | whole) & (rows.loss <= self.wish.loss_limit)
+        return np.flatnonzero(plain)
+
+    def _view(self, outlook: Outlook, at: int) -> dict[str, Any]:
+        rows, index = self.placements, int(outlook.indices[at])
+        view = {
             "id": self.name(index),
             "words": self.words(index),
             "start": int(rows.start[index]),
             "end": int(rows.end[index]),
             "up_bytes": round(float(rows.up_bytes[index])),
             "down_bytes": round(float(rows.down_bytes[index])),
-            "chance": round(float(outlook.chance[column]), 4),
-            "expected_ms": _ms(outlook.expected_ns[column]),
+            "chance": round(float(outlook.chance[at]), 4),
+            "expected_ms": _ms(outlook.expected_ns[at]),
             "quantiles_ms": {
                 f"p{100 * level:g}": _ms(value)
-                for level, value in zip(self.inputs.levels, outlook.quantiles_ns[:, column], strict=True)
+                for level, value in zip(self.inputs.levels, outlook.quantiles_ns[:, at], strict=True)
             },
         }
+        if self.inputs.rates != Rates():
+            view |= {
+                "energy_mj": round(1e3 * float(outlook.energy_j[at]), 4),
+                "price": float(rows.price[index]),
+            }
+        return view
 
     def _terms(self, index: int) -> dict[str, float]:
         """What the first level's latency is made of, in the order in which it happens."""
-        rows, road = self.placements, self.conditions
+        rows, road, group = self.placements, self.conditions, int(self.placements.group[index])
         terms = dict(zip(TERMS, rows.terms_ns[0, :, index].tolist(), strict=True))
-        far = rows.group[index] != LOCAL
-        up = float(rows.up_bytes[index]) * NS_BITS_PER_BYTE_S / road.uplink_bps[0]
-        down = float(rows.down_bytes[index]) * NS_BITS_PER_BYTE_S / road.downlink_bps[0]
+        near = group not in {LOCAL, CLOUD}
         order = {
             "head": terms["head"],
             "encode": terms["encode"],
-            "up": up,
-            "rtt": road.rtt_ns[0] if far else 0.0,
-            "queue": road.queue_ns[0] if far else 0.0,
+            "up": float(rows.up_bytes[index]) * NS_BITS_PER_BYTE_S / road.uplink_bps[0],
+            "rtt": road.rtt_ns[0] if group != LOCAL else 0.0,
+            "queue": road.queue_ns[0] if near else 0.0,
             "decode": terms["decode"],
             "worker": terms["worker"],
-            "reply": terms["reply"],
-            "down": down,
-            "tail": terms["tail"],
         }
+        if self.family == "three-tier":
+            beyond = group not in {LOCAL, WORKER}
+            order["backhaul"] = terms["backhaul"]
+            order["cloud_rtt"] = road.cloud_rtt_ns[0] if beyond else 0.0
+            order["cloud_queue"] = road.cloud_queue_ns[0] if beyond else 0.0
+            order["cloud"] = terms["cloud"]
+        order["reply"] = terms["reply"]
+        order["down"] = float(rows.down_bytes[index]) * NS_BITS_PER_BYTE_S / road.downlink_bps[0]
+        order["tail"] = terms["tail"]
         return {name: _ms(value) for name, value in order.items()}
 
     def _why_not(self, outlook: Outlook, column: int, chosen: int) -> str:
@@ -137,6 +173,10 @@ class Choice:
             }
             for index, low, high in zip(found.indices, edges[:-1], edges[1:], strict=True)
         ]
+
+
+def _operators(start: int, end: int, last: int) -> str:
+    return f"all {last}" if end - start == last else f"{start} to {end - 1}"
 
 
 def _ms(value_ns: float) -> float:

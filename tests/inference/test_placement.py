@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bench.craft_placement import (
+from bench.placement_ans import EXPECTED, ans_placements, ans_survivors, differences
+from bench.placement_brute import every_row, random_conditions, random_flow, random_inputs
+from bench.placement_checks import (
     additive_case,
     bytes_never_fall,
     returns_for_free,
     same_as_brute_force,
 )
-from bench.placement_ans import EXPECTED, ans_placements, ans_survivors, differences
-from bench.placement_brute import every_row, random_conditions, random_flow, random_inputs
 from inference.errors import PlacementError
 from inference.flow import Flow, FlowOperator, FlowTensor
 from inference.placement import (
@@ -25,10 +25,11 @@ from inference.placement import (
     level_weights,
 )
 from inference.placement_bytes import transfer_bytes
-from inference.placement_decision import Chooser
+from inference.placement_decision import Chooser, judge
 from inference.placement_durations import DurationTable
 from inference.placement_families import LOCAL, TERMS, three_tiers, u_shape
 from inference.placement_survivors import envelope, never_beaten, survivors
+from inference.placement_words import Choice
 
 MS = 1e6
 
@@ -138,6 +139,16 @@ def test_a_skip_connection_past_the_worker_is_not_sent():
     assert table.returned.tolist() == [1010, 1000, 1000, 0]
 
 
+def test_an_output_whose_size_only_a_run_tells_counts_nothing():
+    tensors = [
+        FlowTensor(name=name, shape=shape, dtype="int8") for name, shape in (("x", (5,)), ("boxes", (-1,)))
+    ]
+    found = FlowOperator(kind="NonMaxSuppression", inputs=(0,), outputs=(1,))
+    flow = Flow(file_format="onnx", tensors=tuple(tensors), operators=(found,), inputs=(0,), outputs=(1,))
+    table = transfer_bytes(flow, (0, 1))
+    assert (table.up[0, 1], table.down[0, 1], bool(table.runs[0, 1])) == (5, 0, True)
+
+
 def test_positions_that_miss_an_end_are_refused():
     with pytest.raises(PlacementError, match="ascend from 0 to 2"):
         transfer_bytes(chain(1, 1, 1), (0, 1))
@@ -184,11 +195,12 @@ def test_pictures_take_the_place_of_the_input_only():
 def test_the_chance_of_the_deadline_comes_before_the_mean():
     inputs = PlacementInputs(variants=(variant(1000, 10, 10),))
     placements = u_shape(inputs)
-    chooser = Chooser(placements, inputs=inputs)
+    wish = Wish(deadline_ns=17 * MS)
+    chooser = Chooser(placements, inputs=inputs, wishes=(wish,))
     shaky = Conditions(
         uplink_bps=(1e9, 1e6, 5e5), downlink_bps=(1e9, 1e6, 5e5), rtt_ns=(1e6, 9e6, 40e6), queue_ns=(0, 0, 0)
     )
-    careful = chooser.decide(shaky, Wish(deadline_ns=17 * MS))
+    careful = chooser.decide(shaky, wish)
     assert placements.group[careful.index] == LOCAL  # slower at the median, and always in time
     relaxed = chooser.decide(shaky, Wish(deadline_ns=500 * MS))
     assert placements.group[relaxed.index] != LOCAL
@@ -197,10 +209,9 @@ def test_the_chance_of_the_deadline_comes_before_the_mean():
 def test_energy_moves_work_off_the_headset_once_it_counts():
     inputs = PlacementInputs(variants=(variant(1000, 10, 10),), rates=Rates(device_w=3, radio_w=0.5))
     placements = u_shape(inputs)
-    chooser = Chooser(placements, inputs=inputs)
-    slow = road(100, rtt_ms=30)
-    fast = chooser.decide(slow, Wish(deadline_ns=200 * MS))
-    thrifty = chooser.decide(slow, Wish(deadline_ns=200 * MS, joule_ns=1e12))
+    wishes = (Wish(deadline_ns=200 * MS), Wish(deadline_ns=200 * MS, joule_ns=1e12))
+    chooser = Chooser(placements, inputs=inputs, wishes=wishes)
+    fast, thrifty = (chooser.decide(road(100, rtt_ms=30), wish) for wish in wishes)
     assert placements.group[fast.index] == LOCAL
     assert placements.group[thrifty.index] != LOCAL
 
@@ -210,12 +221,12 @@ def test_a_faster_variant_wins_unless_its_loss_is_beyond_the_limit():
         variants=(variant(100, 10, 10), variant(100, 10, 10, device_ms=1, worker_ms=0.1, loss=0.2))
     )
     placements = u_shape(inputs)
-    chooser = Chooser(placements, inputs=inputs)
-    free = chooser.decide(road(50), Wish(deadline_ns=50 * MS))
-    strict = chooser.decide(road(50), Wish(deadline_ns=50 * MS, loss_limit=0.1))
+    wishes = (Wish(deadline_ns=50 * MS), Wish(deadline_ns=50 * MS, loss_limit=0.1))
+    chooser = Chooser(placements, inputs=inputs, wishes=wishes)
+    free, strict = (chooser.decide(road(50), wish) for wish in wishes)
     assert (placements.variant[free.index], placements.variant[strict.index]) == (1, 0)
     with pytest.raises(PlacementError, match="loss limit"):
-        chooser.decide(road(50), Wish(deadline_ns=50 * MS, loss_limit=-1))
+        Chooser(placements, inputs=inputs, wishes=(Wish(deadline_ns=50 * MS, loss_limit=-1),))
 
 
 def test_survivors_do_not_depend_on_the_order_of_lines():
@@ -236,11 +247,15 @@ def test_what_is_never_beaten_holds_every_envelope():
     flow = random_flow(rng, operators=7, chain=False)
     inputs = random_inputs(rng, [flow], cloud=True)
     placements = three_tiers(inputs)
-    kept = placements.take(never_beaten(placements))
+    mean_ns = level_weights(inputs.levels) @ placements.base_ns
+    kept = placements.take(never_beaten(placements, cost_ns=mean_ns))
     assert len(kept) < len(placements)
+    waits = np.array([0.0, 40.0, 90.0, 60.0])
     for level in range(3):
-        whole = survivors(placements, fixed_ns=placements.base_ns[level], down_ratio=2.0)
-        few = survivors(kept, fixed_ns=kept.base_ns[level], down_ratio=2.0)
+        whole, few = (
+            survivors(rows, fixed_ns=rows.base_ns[level] + waits[rows.group], down_ratio=2.0)
+            for rows in (placements, kept)
+        )
         assert whole.switch_bps == pytest.approx(few.switch_bps)
 
 
@@ -262,7 +277,15 @@ def test_quantiles_of_a_part_never_fall_from_level_to_level():
     assert table.ns[:, 1, 2].tolist() == [4, 4]
 
 
-@pytest.mark.parametrize("values", [np.full((1, 2, 2), -1.0), np.full((1, 2, 2), np.nan), np.zeros((2, 2))])
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full((1, 2, 2), -1.0),
+        np.full((1, 2, 2), np.nan),
+        np.zeros((2, 2)),
+        np.array([[[0.0, 2.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]]),
+    ],
+)
 def test_values_that_are_no_durations_are_refused(values):
     with pytest.raises(PlacementError):
         DurationTable(ns=values)
@@ -302,3 +325,106 @@ def test_a_chooser_made_for_some_prices_refuses_others():
     chooser.decide(road(50), Wish(deadline_ns=50 * MS, joule_ns=5))
     with pytest.raises(PlacementError, match="other prices"):
         chooser.decide(road(50), Wish(deadline_ns=50 * MS))
+    with pytest.raises(PlacementError, match="at least one wish"):
+        Chooser(u_shape(inputs), inputs=inputs, wishes=())
+
+
+def test_a_spent_budget_still_gets_the_cheapest_placement():
+    inputs = PlacementInputs(variants=(variant(1000, 10, 10),))
+    placements = u_shape(inputs)
+    wish = Wish(deadline_ns=-5 * MS)
+    decision = Chooser(placements, inputs=inputs, wishes=(wish,)).decide(road(50), wish)
+    everything = np.arange(len(placements))
+    outlook = judge(placements, everything, inputs=inputs, conditions=road(50), wish=wish)
+    assert (decision.chance, decision.index) == (0, outlook.cost_ns.argmin())
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("slack", [0.0, 0.005, 0.3])
+def test_no_placement_at_all_is_better_than_the_decision(seed, slack):
+    """What the chooser left out when it was made counts as well, at deadlines around every quantile."""
+    rng = np.random.default_rng(seed)
+    inputs = random_inputs(rng, [random_flow(rng, operators=9, chain=False)], cloud=True)
+    placements = three_tiers(inputs)
+    conditions = random_conditions(rng, bps=1e10)
+    some = Wish(deadline_ns=0, joule_ns=1e8, slack=slack)
+    chooser = Chooser(placements, inputs=inputs, wishes=(some,))
+    everything = np.arange(len(placements))
+    times = judge(placements, everything, inputs=inputs, conditions=conditions, wish=some).quantiles_ns
+    for deadline_ns in np.unique(times)[::5] * rng.choice([1.0, 0.999, 1.001]):
+        wish = dataclasses.replace(some, deadline_ns=float(deadline_ns))
+        decision = chooser.decide(conditions, wish)
+        outlook = judge(placements, everything, inputs=inputs, conditions=conditions, wish=wish)
+        best = outlook.chance.max()
+        enough = outlook.chance >= best - slack - 1e-9
+        assert decision.chance >= best - slack - 1e-9
+        assert decision.cost_ns <= outlook.cost_ns[outlook.chance >= best - slack].min() * (1 + 1e-12)
+        assert enough[decision.index]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"rtt_ns": (9.0, 5.0, 1.0)}, "the longest last"),
+        ({"queue_ns": (0.0, 0.0)}, "give 3"),
+        ({"rtt_ns": (0.0, 0.0, float("inf"))}, "delays"),
+        ({"uplink_bps": (1.0, 2.0, 3.0)}, "the slowest last"),
+        ({"downlink_bps": (1.0, 1.0, 0.0)}, "above 0"),
+        ({"cloud_rtt_ns": (1.0, 1.0, 1.0)}, "give 3"),
+    ],
+)
+def test_conditions_that_contradict_themselves_are_refused(change, reason):
+    with pytest.raises(PlacementError, match=reason):
+        dataclasses.replace(road(50), **change)
+
+
+def test_conditions_of_other_levels_or_without_the_cloud_are_refused():
+    wish = Wish(deadline_ns=MS)
+    inputs = PlacementInputs(variants=(variant(9, 9),))
+    chooser = Chooser(u_shape(inputs), inputs=inputs, wishes=(wish,))
+    one_level = Conditions(uplink_bps=(1e6,), downlink_bps=(1e6,), rtt_ns=(0.0,), queue_ns=(0.0,))
+    with pytest.raises(PlacementError, match="conditions need 3 levels"):
+        chooser.decide(one_level, wish)
+    model = variant(9, 9)
+    inputs = PlacementInputs(
+        variants=(dataclasses.replace(model, cloud=model.worker),), tiers=frozenset({"device", "cloud"})
+    )
+    with pytest.raises(PlacementError, match="conditions of the cloud are missing"):
+        Chooser(three_tiers(inputs), inputs=inputs, wishes=(wish,)).decide(road(50), wish)
+
+
+@pytest.mark.parametrize(
+    "change", [{"slack": -0.1}, {"joule_ns": float("nan")}, {"deadline_ns": float("nan")}]
+)
+def test_wishes_that_are_no_numbers_are_refused(change):
+    with pytest.raises(PlacementError, match="must be numbers"):
+        dataclasses.replace(Wish(deadline_ns=1), **change)
+
+
+def test_three_tiers_are_told_in_the_order_of_the_tiers():
+    model = variant(100, 50, 20, 10, 5)
+    inputs = PlacementInputs(
+        variants=(dataclasses.replace(model, cloud=model.worker),),
+        tiers=frozenset({"device", "worker", "cloud"}),
+        backhaul_bps=1e9,
+    )
+    conditions = dataclasses.replace(road(50), cloud_rtt_ns=(1.0,) * 3, cloud_queue_ns=(2.0,) * 3)
+    placements = three_tiers(inputs)
+    choice = Choice(
+        inputs=inputs,
+        placements=placements,
+        conditions=conditions,
+        wish=Wish(deadline_ns=MS),
+        family="three-tier",
+    )
+    (index,) = np.flatnonzero((placements.start == 0) & (placements.end == 2))
+    assert choice.words(index) == (
+        "the headset sends 100 B of input, the worker runs 0 to 1, the cloud runs 2 to 3 and returns 5 B"
+    )
+    assert choice.name(index) == "m:0-2-4:raw"
+    assert choice.explained()["candidates"] == len(placements)
+
+
+def test_rates_below_zero_are_refused():
+    with pytest.raises(PlacementError, match="none below 0"):
+        Rates(radio_w=-1)

@@ -97,6 +97,65 @@ def test_a_shaky_road_is_judged_at_each_level(model):
     assert shaky["chosen"]["chance"] < 0.95
 
 
+def test_a_cloud_takes_the_end_of_the_model_in_the_three_tier_family(model):
+    cloud = [
+        "--cloud",
+        "rack",
+        "--profile",
+        str(profile(model, "rack", step_ms=0.001)),
+        "--family",
+        "three-tier",
+    ]
+    near = ["--rtt", "2", "--uplink", "500", "--json"]
+    far = json.loads(place(model, *near, *cloud, "--cloud-rtt", "50").stdout)
+    assert far["chosen"]["id"] == "halves:0-4-4:raw"
+    assert far["chosen"]["words"].endswith("the worker runs all 4 and returns 1024 B")
+    close = json.loads(place(model, *near, *cloud, "--cloud-rtt", "0.01", "--backhaul", "100000").stdout)
+    chosen = close["chosen"]
+    assert chosen["id"] == "halves:0-0-4:raw"
+    assert chosen["words"].endswith("the worker passes it on, the cloud runs all 4 and returns 1024 B")
+    assert sum(chosen["terms_ms"].values()) == pytest.approx(chosen["quantiles_ms"]["p50"], abs=0.001)
+    assert chosen["terms_ms"]["cloud_rtt"] == 0.01
+
+
+def test_a_worthy_joule_moves_work_off_the_headset(model):
+    road = ["--rtt", "60", "--uplink", "40", "--json", "--device-watts", "3", "--radio-watts", "0.5"]
+    fast = json.loads(place(model, *road).stdout)
+    thrifty = json.loads(place(model, *road, "--deadline", "500", "--joule-weight", "100000").stdout)
+    assert fast["chosen"]["id"] == "halves:local"
+    assert fast["chosen"]["energy_mj"] == pytest.approx(
+        3 * 16 * 1.1525, rel=1e-3
+    )  # watts, ms, mean of levels
+    assert thrifty["chosen"]["energy_mj"] < fast["chosen"]["energy_mj"]
+    assert any("costs more energy" in row["why_not"] for row in thrifty["runners_up"])
+
+
+def test_a_dear_worker_is_used_only_where_it_is_worth_its_price(model):
+    road = ["--rtt", "2", "--uplink", "500", "--deadline", "500", "--json", "--worker-price", "10"]
+    assert json.loads(place(model, *road).stdout)["chosen"]["id"] == "halves:0-4:raw"
+    cheap = json.loads(place(model, *road, "--price-weight", "10000").stdout)["chosen"]
+    assert (cheap["id"], cheap["price"]) == ("halves:local", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--family", "four-tier"], "choose one of u, three-tier"),
+        (["--cloud", "rack"], "add --family three-tier"),
+    ],
+)
+def test_families_that_do_not_fit_are_wrong_usage(model, words, reason):
+    result = place(model, "--rtt", "2", "--uplink", "40", *words)
+    assert result.exit_code == 2
+    assert reason in result.stderr
+
+
+def test_rates_with_the_slowest_first_are_refused(model):
+    result = place(model, "--rtt", "2", "--uplink", "1,5,500")
+    assert result.exit_code == 1
+    assert "the slowest last" in result.stderr
+
+
 def test_the_picture_is_written(model):
     pytest.importorskip("matplotlib")
     picture = model.parent / "place.png"
