@@ -4,14 +4,14 @@ LiteRT and tflite-runtime share that interface, so they share this file; it impo
 file is read into memory once, so replacing the file later cannot change or crash a loaded model.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from inference.errors import ModelLoadError, ModelRunError
-from inference.runtimes.base import Array, TensorSpec
+from inference.runtimes.base import Array, Model, TensorSpec
 from inference.runtimes.checks import check_arrays
 from inference.runtimes.options import RuntimeOptions, check_choice
 
@@ -63,39 +63,47 @@ class InterpreterModel:
         self._interpreter = None
 
 
-def plain_kernels(options: RuntimeOptions | None, /, *, engine: str) -> bool:
-    """Whether the options ask for the built-in kernels alone, without XNNPACK.
+class InterpreterRuntime:
+    """Opens .tflite files with one of these engines."""
 
-    Raises:
-        RuntimeMissingError: a delegate that this engine does not have; lists those it has.
-    """
-    if options is None or options.delegates is None:
-        return False
-    check_choice("delegate", options.delegates, offered=(XNNPACK,), engine=engine)
-    return XNNPACK not in options.delegates
+    def __init__(
+        self, *, name: str, version: str, engine: Any, resolvers: Any, options: RuntimeOptions | None
+    ) -> None:
+        """``engine`` is the engine's ``Interpreter``, ``resolvers`` its ``OpResolverType``.
 
+        Raises:
+            RuntimeMissingError: the options name a delegate that the engine does not have; lists those it has.
+        """
+        self.name, self.version = name, version
+        self._engine = engine
+        delegates = options.delegates if options else None
+        check_choice("delegate", delegates or (), offered=(XNNPACK,), engine=name)
+        plain = delegates == ()
+        self._resolver = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES if plain else resolvers.AUTO
 
-def open_interpreter(path: Path, /, *, create: Callable[[bytes], Any]) -> InterpreterModel:
-    """Read a file, let ``create`` build an interpreter from its bytes, allocate its tensors.
+    def load(self, path: Path, *, threads: int = 1) -> Model:
+        """Open a model file.
 
-    Raises:
-        ModelLoadError: unreadable file, not a model, or operators this engine lacks.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        msg = f"cannot read the model {path}: {error.strerror}; check the path and its rights"
-        raise ModelLoadError(msg) from error
-    if content[4:8] != b"TFL3":
-        msg = f"{path} is not a .tflite model (identifier {content[4:8]!r}, expected b'TFL3'): pass another file"
-        raise ModelLoadError(msg)
-    try:
-        interpreter = create(content)
-        interpreter.allocate_tensors()
-    except (RuntimeError, ValueError, SystemError) as error:
-        msg = f"the engine refuses {path}: {_first_line(error)}; the file is damaged or needs a newer engine"
-        raise ModelLoadError(msg) from error
-    return InterpreterModel(interpreter)
+        Raises:
+            ModelLoadError: unreadable file, not a model, or operators this engine lacks.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            msg = f"cannot read the model {path}: {error.strerror}; check the path and its rights"
+            raise ModelLoadError(msg) from error
+        if content[4:8] != b"TFL3":
+            msg = f"{path} is not a .tflite model (identifier {content[4:8]!r}, expected b'TFL3'): pass another file"
+            raise ModelLoadError(msg)
+        try:
+            interpreter = self._engine(
+                model_content=content, num_threads=threads, experimental_op_resolver_type=self._resolver
+            )
+            interpreter.allocate_tensors()
+            return InterpreterModel(interpreter)  # names that are no UTF-8 only show when they are asked for
+        except (RuntimeError, ValueError, SystemError) as error:
+            msg = f"the engine refuses {path}: {_first_line(error)}; the file is damaged or needs a newer engine"
+            raise ModelLoadError(msg) from error
 
 
 def _spec(row: dict[str, Any], /) -> TensorSpec:

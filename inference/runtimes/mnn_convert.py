@@ -7,6 +7,7 @@ reports usage to its maker as soon as it is imported.
 """
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,10 @@ def converted(content: bytes, /, *, suffix: str, version: str, folder: Path, sou
         if not made.is_file() or not made.stat().st_size:
             msg = f"MNN cannot convert {source}: {said}; pass a {' or '.join(FORMATS)} model it supports"
             raise ModelLoadError(msg)
+        with made.open("rb") as written:
+            os.fsync(
+                written.fileno()
+            )  # a name in the folder means a whole file, after a loss of power as well
         made.replace(kept)
     return kept
 

@@ -34,7 +34,6 @@ class NcnnModel:
         self._net: Any = net
         self._inputs, self._batched = inputs, batched
         names = tuple(spec.name for spec in outputs) or tuple(net.output_names())
-        self._outputs: tuple[TensorSpec, ...] = outputs
         blank = self._compute([np.zeros(spec.shape, np.float32) for spec in inputs], names)
         found = tuple(self._found(name, array) for name, array in zip(names, blank, strict=True))
         self._outputs = tuple(_agreed(*pair) for pair in zip(outputs or found, found, strict=True))

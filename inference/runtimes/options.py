@@ -20,7 +20,8 @@ class RuntimeOptions:
     takes XNNPACK where it was built in. The plain kernels of ``()`` are slower and round differently.
     ``conversions``: folder where mnn keeps converted models by digest; None converts again at every load.
     ``optimisation``: how far onnxruntime rewrites a model when it opens it: ``none``, ``basic``, ``extended`` or
-    ``all``. Rewriting joins operators across the place of a cut, so parts give the whole's bits only with ``none``.
+    ``all``. Rewriting joins operators across the place of a cut, so parts give the whole's bits only with ``none``,
+    and only at equal thread count.
     ``inputs`` and ``outputs``: what a model of the null engine declares; for ncnn, whose files need not say
     it, the shapes a model takes, and optionally its outputs in the order wanted.
     """

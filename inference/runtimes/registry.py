@@ -53,12 +53,12 @@ def row_of(word: str, /) -> str:
 
 
 def open_runtime(name: str, /, *, options: RuntimeOptions | None = None) -> Runtime:
-    """Open an engine by its row.
+    """Open an engine by its row or its word.
 
     Raises:
         RuntimeMissingError: unknown name, or the engine is not installed; names the extra.
     """
-    row = RUNTIMES.get(name)
+    row = RUNTIMES.get(row_of(name))
     if row is None:
         msg = f"unknown runtime {name!r}: choose one of {', '.join(WORDS)}"
         raise RuntimeMissingError(msg)

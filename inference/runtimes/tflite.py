@@ -5,13 +5,12 @@ then fails with a SystemError or ImportError, so the numpy version is checked be
 """
 
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
 from inference.errors import RuntimeMissingError
-from inference.runtimes.base import Model
-from inference.runtimes.interpreter import open_interpreter, plain_kernels
+from inference.runtimes.base import Runtime
+from inference.runtimes.interpreter import InterpreterRuntime
 from inference.runtimes.options import RuntimeOptions
 
 if int(np.__version__.split(".", maxsplit=1)[0]) >= 2:
@@ -24,33 +23,12 @@ if int(np.__version__.split(".", maxsplit=1)[0]) >= 2:
 from tflite_runtime.interpreter import Interpreter, OpResolverType
 
 
-class TfliteRuntime:
-    """Opens .tflite files with tflite-runtime."""
-
-    name = "tflite"
-
-    def __init__(self, options: RuntimeOptions | None = None) -> None:
-        self._resolver = (
-            OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-            if plain_kernels(options, engine=self.name)
-            else OpResolverType.AUTO
-        )
-        self.version = version("tflite-runtime")
-
-    def load(self, path: Path, *, threads: int = 1) -> Model:
-        """Open a model file.
-
-        Raises:
-            ModelLoadError: the file is not a model that tflite-runtime can open.
-        """
-        return open_interpreter(
-            path,
-            create=lambda content: Interpreter(
-                model_content=content,
-                num_threads=threads,
-                experimental_op_resolver_type=self._resolver,
-            ),
-        )
-
-
-create = TfliteRuntime
+def create(options: RuntimeOptions | None = None) -> Runtime:
+    """tflite-runtime; with XNNPACK where its build has it, unless the options say otherwise."""
+    return InterpreterRuntime(
+        name="tflite",
+        version=version("tflite-runtime"),
+        engine=Interpreter,
+        resolvers=OpResolverType,
+        options=options,
+    )

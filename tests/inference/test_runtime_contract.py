@@ -1,6 +1,6 @@
 """One contract for every row of the table of engines: the same promises, the same refusals, the same answers.
 
-tflite-runtime keeps its promises in an environment of its own, in test_runtimes.py.
+tflite-runtime keeps its promises in an environment of its own, in test_runtime_engines.py.
 """
 
 import subprocess

@@ -1,10 +1,11 @@
-"""What single engines add to the contract: choices, conversions, shapes nobody wrote down, silence on the network."""
+"""What single engines add to the contract: choices, conversions, shapes nobody wrote down, silence, an environment of its own."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -18,6 +19,7 @@ from inference.runtimes.registry import RUNTIMES, WORDS, open_runtime
 from tests.conftest import missing
 
 ROOT = Path(__file__).resolve().parents[2]
+TFLITE_PYTHON = ROOT / ".venv-tflite" / "bin" / "python"
 RELU = "7767517\n2 2\nInput a 0 1 a {keys}\nReLU r 1 1 a b\n"
 
 
@@ -79,7 +81,14 @@ def test_every_word_means_a_row_and_every_row_has_a_word():
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("openvino", "openvino"), ("mnn", "MNN"), ("ncnn", "ncnn"), ("onnx", "onnxruntime")]
+    ("name", "module"),
+    [
+        ("litert", "ai_edge_litert.interpreter"),
+        ("openvino", "openvino"),
+        ("mnn", "MNN"),
+        ("ncnn", "ncnn"),
+        ("onnx", "onnxruntime"),
+    ],
 )
 def test_an_engine_that_is_not_installed_names_its_extra(name, module):
     code = (
@@ -92,6 +101,62 @@ def test_an_engine_that_is_not_installed_names_its_extra(name, module):
     command = [sys.executable, "-c", code, module, name]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert f"install {RUNTIMES[name].install}" in done.stdout
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones():
+    with pytest.raises(RuntimeMissingError, match="litert, tflite, onnxruntime, openvino, mnn, ncnn, null"):
+        open_runtime("abacus")
+
+
+def test_an_engine_opens_by_its_word_as_well_as_by_its_row():
+    assert engine("onnxruntime").name == engine("onnx").name == "onnx"
+
+
+def test_opening_one_engine_imports_no_other():
+    code = (
+        "import sys; from inference.runtimes.registry import open_runtime; open_runtime('litert')\n"
+        "others = {'onnxruntime', 'tflite_runtime', 'openvino', 'MNN', 'ncnn', 'sqlalchemy'}\n"
+        "print(sorted(others & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_null_model_without_declared_outputs_is_refused():
+    with pytest.raises(ModelLoadError, match="RuntimeOptions"):
+        open_runtime("null").load(Path("any"))
+
+
+def test_tflite_under_numpy_2_says_what_to_do():
+    with pytest.raises(RuntimeMissingError, match=r"numpy < 2.*headway\[tflite\]"):
+        open_runtime("tflite")
+
+
+def test_tflite_runtime_meets_the_contract_in_its_own_environment(models_dir):
+    if not TFLITE_PYTHON.exists():
+        pytest.skip(
+            "tflite-runtime needs numpy < 2: create .venv-tflite with Python <= 3.11 and headway[tflite]"
+        )
+    code = (
+        "import sys, json, numpy as np; from pathlib import Path\n"
+        "from inference.runtimes.registry import open_runtime\n"
+        "model = open_runtime('tflite').load(Path(sys.argv[1]))\n"
+        "spec = model.inputs()[0]\n"
+        "x = np.random.default_rng(7).random(spec.shape).astype(spec.dtype)\n"
+        "out = model.run([x])\n"
+        "assert [(r.shape, r.dtype.name) for r in out] == [(s.shape, s.dtype) for s in model.outputs()]\n"
+        "print(json.dumps([r.ravel().tolist() for r in out]))\n"
+    )
+    path = models_dir / "hand_landmark_full.tflite"
+    command = [str(TFLITE_PYTHON), "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    here = open_runtime("litert").load(path)
+    rng = np.random.default_rng(7)
+    expected = here.run([rng.random(spec.shape).astype(spec.dtype) for spec in here.inputs()])
+    got = json.loads(done.stdout)
+    for ours, theirs in zip(expected, got, strict=True):
+        assert np.allclose(ours.ravel(), theirs, atol=1e-2, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["litert", "onnx", "openvino", "mnn", "ncnn"])
