@@ -70,9 +70,9 @@ def pack(arrays: Sequence[Array], /, *, packed: bool, channels_last: bool) -> by
         raise PackingError(f"the tensors exceed {MAX_TOTAL_BYTES} B: cut the model where less crosses")
     head, bodies = [_HEAD.pack(MAGIC, len(arrays))], []
     for array in arrays:
-        if array.dtype.name not in _DTYPES or array.ndim > MAX_RANK:
+        if array.dtype.name not in _DTYPES or array.ndim > MAX_RANK or _is_too_large(array.shape):
             raise PackingError(
-                f"a {array.dtype.name} tensor of rank {array.ndim} does not travel: cut the model elsewhere"
+                f"a {array.dtype.name} tensor of shape {array.shape} does not travel: cut the model elsewhere"
             )
         method, body = _body(array, packed=packed, channels_last=channels_last)
         head.append(_ROW.pack(method, _DTYPES.index(array.dtype.name), array.ndim))
@@ -188,13 +188,18 @@ def _row(view: memoryview, position: int) -> tuple[_Row, int]:
         shape=tuple(shape),
         body_bytes=body_bytes,
     )
-    if row.payload_bytes > MAX_TOTAL_BYTES:
-        raise PackingError(f"a tensor of {row.payload_bytes} B is larger than any that travels")
+    if row.payload_bytes > MAX_TOTAL_BYTES or _is_too_large(row.shape):
+        raise PackingError(f"a tensor of shape {row.shape} is larger than any that travels")
     if row.method is Method.RAW and row.body_bytes != row.payload_bytes:
         raise PackingError(f"a raw body of {row.body_bytes} B cannot hold {row.payload_bytes} B")
     if row.method is Method.PACKED_CHANNELS_FIRST and rank != 4:
         raise PackingError(f"channels first means rank 4, not {rank}")
     return row, position + _SIZE.size * (rank + 1)
+
+
+def _is_too_large(shape: tuple[int, ...]) -> bool:
+    """Sizes beside a zero count too: numpy cannot hold them, however few bytes the tensor has."""
+    return math.prod(size or 1 for size in shape) > MAX_TOTAL_BYTES
 
 
 def _zstandard() -> Any:

@@ -97,7 +97,7 @@ def profile(
             }
         )
         stored = _kept(document, out)
-        view = {"path": str(stored), **document.model_dump(mode="json")}
+        view = {"path": str(stored), **document.model_dump(mode="json", by_alias=True)}
         answer(view, as_json=as_json, lines=_lines(document, stored))
 
 

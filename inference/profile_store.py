@@ -73,7 +73,7 @@ class SparseRecord(BaseModel):
 class ProfileDocument(Profile):
     """A stored profile: what placement reads, and what a person wants to know of it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_: Literal["headway.profile/1"] = Field(default="headway.profile/1", alias="schema")
     model: str
@@ -124,7 +124,7 @@ def write_profile(document: ProfileDocument, path: Path, /) -> None:
     """Write a profile to a file of any name; it appears whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with draft.open("w", encoding="utf-8") as file:
-        file.write(document.model_dump_json(indent=1) + "\n")
+        file.write(document.model_dump_json(indent=1, by_alias=True) + "\n")
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
