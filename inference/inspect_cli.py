@@ -1,19 +1,21 @@
 """The command ``headway model inspect``: a file as a table that a person can read, or in full as JSON."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from inference.errors import GraphError, PlacementError
+from inference.errors import GraphError
 from inference.inspection import PositionRow, file_facts, position_rows, short_words
 from inference.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
-from inference.placement_profiles import read_profile
+from inference.placement_profiles import Profile, read_profile
+from inference.profile_store import find_profile, profiles_dir
 from inference.split import SplitModel, split_model
 from inference.terminal import JsonOption, answer, answering, show_table
 
 _MS_NS = 1e6
-_COLUMNS = ("operator", "kind", "output", "cut at", "cut bytes", "time ms")
+_COLUMNS = ("operator", "kind", "output", "cut at", "cut bytes", "until here ms")
 
 
 def inspect(
@@ -21,8 +23,8 @@ def inspect(
     *,
     shape: ShapeOption = None,
     profile: Annotated[
-        Path | None, typer.Option(help="A profile of this model; its times fill the last column.")
-    ] = None,
+        str, typer.Option(help="Class or file of a profile for the times; default: the newest stored one.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Show a model's operators, what a cut behind each would send, and how much of the file is int8.
@@ -36,8 +38,10 @@ def inspect(
         facts = file_facts(path, content, split) | {"cannot_cut": reason or None, "cuts": 0, "positions": []}
         rows: tuple[PositionRow, ...] = ()
         if split is not None:
-            rows = position_rows(split, elapsed_ns=_elapsed_ns(profile, facts["sha256"]))
+            timed = _profile(profile, path, facts["sha256"])
+            rows = position_rows(split, elapsed_ns=_elapsed_ns(timed))
             facts |= {"cuts": len(split.cuts), "positions": [row.as_dict() for row in rows]}
+            facts["times_of"] = timed.hardware if timed else None
         if as_json:
             answer(facts, as_json=True)
             return
@@ -56,16 +60,18 @@ def _ready(content: bytes, shapes: dict[str, tuple[int, ...]]) -> tuple[SplitMod
         return None, str(error)
 
 
-def _elapsed_ns(path: Path | None, digest: str) -> dict[int, float]:
+def _profile(word: str, path: Path, digest: str) -> Profile | None:
+    """The profile that is meant, or the newest one stored for this model."""
+    folder = profiles_dir(os.environ)
+    if word:
+        return find_profile(word, model=path.name, model_sha256=digest, folder=folder)
+    stored = sorted((folder / digest).glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
+    return read_profile(stored[-1]) if stored else None
+
+
+def _elapsed_ns(profile: Profile | None) -> dict[int, float]:
     """Time of everything before each position, at the profile's first level."""
-    if path is None:
-        return {}
-    profile = read_profile(path)
-    if profile.model_sha256 != digest:
-        raise PlacementError(
-            f"{path} is a profile of another file: profile this one with `headway model profile`"
-        )
-    return dict(zip(profile.positions, profile.prefix_ns[0], strict=False))
+    return {} if profile is None else dict(zip(profile.positions, profile.prefix_ns[0], strict=False))
 
 
 def _fact_lines(facts: dict[str, Any]) -> list[str]:

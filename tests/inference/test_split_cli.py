@@ -1,6 +1,7 @@
 """``headway model inspect`` and ``headway model split`` on files of both formats."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -82,6 +83,28 @@ def test_inspect_fills_the_times_from_a_profile_of_this_file_only(tflite, tmp_pa
     assert [line["elapsed_ms"] for line in timed["positions"]] == [0, 1, 2, 4]
     profile.write_text(json.dumps(stored | {"model_sha256": "0" * 64}))
     assert run("inspect", tflite, "--profile", profile).exit_code == 1
+
+
+def test_inspect_takes_the_newest_stored_profile_unless_another_is_named(tflite, tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADWAY_CACHE", str(tmp_path))
+    facts = json.loads(run("inspect", tflite, "--json").stdout)
+    assert facts["times_of"] is None
+    stored = {
+        "schema": "headway.profile/1",
+        "model_sha256": facts["sha256"],
+        "levels": [0.5],
+        "positions": [0, 1, 2, 3],
+    }
+    home = tmp_path / "profiles" / facts["sha256"]
+    home.mkdir(parents=True)
+    for age, (hardware, last) in enumerate((("hmd", 4e6), ("desktop", 3e6))):
+        path = home / f"{hardware}-litert-1.json"
+        path.write_text(json.dumps(stored | {"hardware": hardware, "prefix_ns": [[0, 1e6, 2e6, last]]}))
+        os.utime(path, (age, age))
+    timed = json.loads(run("inspect", tflite, "--json").stdout)
+    assert (timed["times_of"], timed["positions"][-1]["elapsed_ms"]) == ("desktop", 3)
+    timed = json.loads(run("inspect", tflite, "--profile", "hmd", "--json").stdout)
+    assert (timed["times_of"], timed["positions"][-1]["elapsed_ms"]) == ("hmd", 4)
 
 
 def test_names_that_would_steer_a_terminal_are_shown_harmlessly(tmp_path):
