@@ -182,6 +182,11 @@ def _lines(view: dict[str, Any]) -> list[str]:
         f"  in time ({view['deadline_ms']:g} ms) with probability {chosen['chance']:.3f}",
         f"  expected {chosen['expected_ms']:.3f} ms",
         f"  ms at the first level: {terms}",
+        *(
+            f"  {name.replace('_', ' ')}: {chosen[name]:g}"
+            for name in ("energy_mj", "price")
+            if name in chosen
+        ),
         "not chosen:",
         *(f"  {row['id']}: {row['why_not']}" for row in view["runners_up"]),
         "fastest by uplink (first level):",

@@ -38,9 +38,8 @@ class Choice:
         told = np.union1d(chooser.kept(self.wish), self._plain())
         outlook = judge(self.placements, told, inputs=self.inputs, conditions=self.conditions, wish=self.wish)
         chosen = int(np.searchsorted(told, decision.index))
-        order = np.lexsort(
-            (outlook.cost_ns, outlook.chance < outlook.chance.max() - self.wish.slack)
-        ).tolist()
+        behind = outlook.chance.max() - outlook.chance
+        order = np.lexsort((outlook.cost_ns, np.where(behind <= self.wish.slack, 0.0, behind))).tolist()
         ranked = [at for at in order if at != chosen]
         plain = set(self._plain().tolist())
         others = ranked[:RUNNERS_UP] + [at for at in ranked[RUNNERS_UP:] if int(told[at]) in plain]
