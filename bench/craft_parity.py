@@ -1,84 +1,37 @@
 """Every legal cut, and random pairs of cuts, of real models against the whole, byte for byte.
 
-Each kernel path is checked in a child process: an engine, its delegate on or off, and the threads of device and
-worker. Paths whose fingerprints are equal must be exact; where they differ the agreement is measured and said.
+Each kernel path is checked in child processes: an engine, its delegate on or off, and the threads of device and
+worker. Equal fingerprints of device and worker are one kernel path, and there every byte must be the same; where
+they differ the agreement is measured. All cuts run on the path that engines take by default, random pairs on every path. On the
+other paths, models too large for the budget have every n-th cut tried: ``cuts`` of a row counts those that were,
+``cuts_legal`` all there are, ``every`` is n.
 
     python -m bench.craft_parity --out parity.json
+    python -m bench.craft_parity --out all.json --budget 0
     python -m bench.craft_parity --out some.json --model hand_landmark_lite.tflite --pairs 10 --every 8
 """
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headway.setup import REPOSITORY, cache_dir
+from bench.parity_subjects import Route, Subject, model_files, subject
+from bench.parity_work import Batch, Findings, Found, batches, steps_within, work_off
 from inference.errors import InferenceError
-from inference.parity import KernelPath, Pair, ParityReport, cut_pairs, random_pairs
-from inference.parity_child import parity_in_child
-from inference.runtimes.options import RuntimeOptions
-from inference.split import SplitModel, split_model
+from inference.parity import Pair, cut_pairs, random_pairs
 
 SEED = 20
 PAIRS = 50
-BATCH = 24  # pairs a child: one that hangs costs no more than this
-BATCH_TIMEOUT_S = 600.0
-_LARGE_INPUT_BYTES = 400_000
-_TEXT_SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
-    "det": {"x": (1, 3, 320, 320)},
-    "rec": {"x": (1, 3, 48, 320)},
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """Two places of one check, with the words for its row."""
-
-    words: str
-    device: KernelPath
-    worker: KernelPath
-
-
-def _same(words: str, runtime: str, options: RuntimeOptions, threads: tuple[int, int]) -> Places:
-    device, worker = (KernelPath(runtime=runtime, options=options, threads=count) for count in threads)
-    return Places(words=f"{words}, {threads[0]} and {threads[1]} threads", device=device, worker=worker)
-
-
-_THREADS = ((1, 1), (2, 2), (1, 2))
-_XNNPACK, _PLAIN = RuntimeOptions(), RuntimeOptions(delegates=())
-TFLITE_PATHS = (
-    *(_same("XNNPACK", "litert", _XNNPACK, threads) for threads in _THREADS),
-    *(_same("plain kernels", "litert", _PLAIN, threads) for threads in _THREADS),
-    Places(
-        words="XNNPACK and plain kernels",
-        device=KernelPath(options=_XNNPACK),
-        worker=KernelPath(options=_PLAIN),
-    ),
-)
-ONNX_PATHS = (
-    *(_same("unoptimised", "onnx", RuntimeOptions(optimisation="none"), threads) for threads in _THREADS),
-    Places(
-        words="unoptimised and optimised",
-        device=KernelPath(runtime="onnx", options=RuntimeOptions(optimisation="none")),
-        worker=KernelPath(runtime="onnx"),
-    ),
-)
-
-
-def default_models() -> list[Path]:
-    """The models that are on this machine: imported ones and those of the shared data."""
-    folders = (cache_dir(os.environ) / "models", REPOSITORY.parent / "shared" / "data" / "models")
-    return sorted(
-        path
-        for folder in folders
-        if folder.is_dir()
-        for path in folder.rglob("*")
-        if path.suffix in (".tflite", ".onnx")
-    )
+BUDGET_S = 720.0
+_BATCH_ONE_ROUTE, _BATCH_ALL_ROUTES = 120, 40
+_PAIR_COSTS = 1.5  # cuts: a pair has three parts, a cut two
+_MARGIN = 0.9  # of what is left: costs are estimates
+_Tell = Callable[[str], None]
 
 
 def measure(
@@ -86,103 +39,132 @@ def measure(
     *,
     pairs: int = PAIRS,
     every: int = 1,
-    progress: Callable[[str], None] = lambda _line: None,
+    budget_s: float = BUDGET_S,
+    packages: Path | None = None,
+    progress: _Tell = lambda _line: None,
 ) -> dict[str, Any]:
-    """Check each model on each kernel path. ``every`` takes only each such cut, for a quick look."""
-    rows = [row for path in models or default_models() for row in _rows(path, pairs, every, progress)]
-    exact = [row for row in rows if row["one_path"] and not row["refused"]]
-    return {
-        "parity": rows,
-        "one_path_exact": all(
-            row["exact"] == row["cuts"] and row["pairs_exact"] == row["pairs"] for row in exact
-        ),
-        "one_path_rows": len(exact),
-        "refused": sorted({row["model"] for row in rows if row["refused"]}),
-    }
+    """Check each model on each kernel path. ``every`` takes only each such cut; a budget of 0 takes all cuts."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="headway-parity-") as made:
+        files = list(models) or model_files(made=Path(made), packages=packages, tell=progress)
+        subjects, refused = _opened(files, progress)
+        left_s = budget_s - (time.monotonic() - started) if budget_s else float("inf")
+        findings, steps = _findings(subjects, pairs=pairs, every=every, budget_s=left_s, progress=progress)
+        rows = [
+            _row(
+                row,
+                route,
+                findings.get((row, route.words), Found()),
+                pairs=pairs,
+                every=every * (1 if route is row.routes[0] else steps[row]),
+            )
+            for row in subjects
+            for route in row.routes
+        ]
+    return _summary(rows, refused) | {"seconds": round(time.monotonic() - started, 1)}
 
 
-def _rows(path: Path, pairs: int, every: int, progress: Callable[[str], None]) -> Iterator[dict[str, Any]]:
-    shapes = next((dict(row) for word, row in _TEXT_SHAPES.items() if word in path.stem.split("_")), None)
+def _opened(files: Sequence[Path], progress: _Tell) -> tuple[list[Subject], list[dict[str, Any]]]:
+    opened = {path: _subject(path) for path in files}
+    refused = [{"model": path.stem, "refused": row} for path, row in opened.items() if isinstance(row, str)]
+    for row in refused:
+        progress(f"{row['model']}: refused, {row['refused']}")
+    return [row for row in opened.values() if isinstance(row, Subject)], refused
+
+
+def _subject(path: Path) -> Subject | str:
     try:
-        split = split_model(path.read_bytes(), shapes=shapes)
+        return subject(path)
     except InferenceError as error:
-        progress(f"{path.stem}: refused")
-        yield _row(path, "", "", ParityReport(), ParityReport(), refused=str(error))
-        return
-    singles = cut_pairs(split.cuts)[::every]
-    drawn = random_pairs(split.cuts, count=pairs, seed=SEED)
-    for places in TFLITE_PATHS if split.flow.file_format == "tflite" else ONNX_PATHS:
-        reports = [_checked(path, some, places, shapes, split) for some in (singles, drawn)]
-        row = _row(
-            path,
-            _kind(split),
-            places.words,
-            *reports,
-            refused="; ".join(filter(None, (r.refused for r in reports))),
-        )
-        progress(
-            f"{path.stem}, {places.words}: {row['exact']} of {row['cuts']} cuts, "
-            f"{row['pairs_exact']} of {row['pairs']} pairs exact"
-        )
-        yield row
+        return str(error)
 
 
-def _checked(
-    path: Path,
-    pairs: Sequence[Pair],
-    places: Places,
-    shapes: Mapping[str, tuple[int, ...]] | None,
-    split: SplitModel,
-) -> ParityReport:
-    """One report over batches, each in a child of its own."""
-    large = sum(split.flow.tensors[index].payload_bytes for index in split.flow.inputs) > _LARGE_INPUT_BYTES
-    reports = [
-        parity_in_child(
-            path,
-            pairs[first : first + BATCH],
-            device=places.device,
-            worker=places.worker,
-            shapes=shapes,
-            canary_count=1 if large else 2,
-            timeout_s=BATCH_TIMEOUT_S,
-        )
-        for first in range(0, len(pairs), BATCH)
-    ]
-    stock = [report.stock_difference for report in reports if report.stock_difference is not None]
-    return ParityReport(
-        pairs=sum(report.pairs for report in reports),
-        exact=sum(report.exact for report in reports),
-        max_difference=max((report.max_difference for report in reports), default=0.0),
-        stock_difference=max(stock, default=None),
-        fingerprints=next((report.fingerprints for report in reports if report.fingerprints), ()),
-        refused="; ".join(sorted({report.refused for report in reports} - {""})),
-    )
+def _findings(
+    subjects: Sequence[Subject], *, pairs: int, every: int, budget_s: float, progress: _Tell
+) -> tuple[Findings, dict[Subject, int]]:
+    """Three rounds: all cuts by default, random pairs everywhere, and cuts elsewhere as far as the budget goes."""
+    end = time.monotonic() + budget_s
+    findings: Findings = {}
+    singles = {row: cut_pairs(row.split.cuts)[::every] for row in subjects}
+    drawn = {row: random_pairs(row.split.cuts, count=pairs, seed=SEED) for row in subjects}
+
+    def run(todo: list[Batch], what: str) -> dict[Subject, float]:
+        left = len(todo)
+
+        def tell(batch: Batch) -> None:
+            nonlocal left
+            left -= 1
+            progress(f"{what}: {batch.subject.path.stem}, {len(batch.pairs)} done, {left} batches left")
+
+        todo.sort(key=lambda batch: -batch.subject.path.stat().st_size)  # the longest first
+        return work_off(todo, findings, tell=tell)
+
+    def cut(chosen: Mapping[Subject, Sequence[Pair]], routes: slice, size: int) -> list[Batch]:
+        return [
+            batch
+            for row, wanted in chosen.items()
+            for batch in batches(row, wanted, routes=row.routes[routes], size=size)
+        ]
+
+    run(cut(singles, slice(1), _BATCH_ONE_ROUTE), "every cut")
+    seconds = run(cut(drawn, slice(None), _BATCH_ALL_ROUTES), "random pairs")
+    costs = {
+        row: seconds[row] / (len(drawn[row]) * _PAIR_COSTS) * len(singles[row])
+        for row in seconds
+        if drawn[row]
+    }
+    steps = steps_within(costs, _MARGIN * 2 * (end - time.monotonic()))
+    steps = dict.fromkeys(subjects, 1) | steps
+    thinned = {row: singles[row][:: steps[row]] for row in subjects}
+    run(cut(thinned, slice(1, None), _BATCH_ALL_ROUTES), "cuts on other paths")
+    return findings, steps
 
 
-def _row(
-    path: Path, kind: str, words: str, cuts: ParityReport, pairs: ParityReport, *, refused: str
-) -> dict[str, Any]:
-    fingerprints = [value[:16] for value in cuts.fingerprints]
+def _row(row: Subject, route: Route, found: Found, *, pairs: int, every: int) -> dict[str, Any]:
+    legal = cut_pairs(row.split.cuts)
+    cuts, exact = found.count(legal)
+    drawn, pairs_exact = found.count(random_pairs(row.split.cuts, count=pairs, seed=SEED))
     return {
-        "model": path.stem,
-        "kind": kind,
-        "path": words,
-        "cuts": cuts.pairs,
-        "exact": cuts.exact,
-        "pairs": pairs.pairs,
-        "pairs_exact": pairs.exact,
-        "max_difference": max(cuts.max_difference, pairs.max_difference),
-        "stock_difference": cuts.stock_difference,
-        "fingerprints": fingerprints,
-        "one_path": len(set(fingerprints)) == 1,
-        "refused": refused,
+        "model": row.path.stem,
+        "kind": row.kind,
+        "path": route.words,
+        "fingerprints": [value[:16] for value in found.fingerprints],
+        "one_path": len(set(found.fingerprints)) == 1,
+        "default_path": route is row.routes[0],
+        "cuts": cuts,
+        "cuts_legal": len(legal),
+        "every": every,
+        "exact": exact,
+        "pairs": drawn,
+        "pairs_exact": pairs_exact,
+        "max_difference": found.max_difference,
+        "max_share": found.max_share,
+        "stock_difference": found.stock_difference or 0.0,
+        "stock_exact": found.stock_difference is None,
+        "refused": "; ".join(sorted(found.refused)),
     }
 
 
-def _kind(split: SplitModel) -> str:
-    produced = [split.flow.tensors[index].dtype for op in split.flow.operators for index in op.outputs]
-    share = sum(dtype in ("int8", "uint8") for dtype in produced) / len(produced)
-    return f"{split.flow.file_format} {'int8' if share > 0.5 else 'float'}"
+def _summary(rows: Sequence[dict[str, Any]], refused: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def is_exact(row: dict[str, Any]) -> bool:
+        return bool(row["cuts"]) and row["exact"] == row["cuts"] and row["pairs_exact"] == row["pairs"]
+
+    def named(chosen: Sequence[dict[str, Any]]) -> list[str]:
+        return [f"{row['model']}, {row['path']}" for row in chosen]
+
+    one_path = [row for row in rows if row["one_path"]]
+    failed = [row for row in rows if row["refused"]]
+    return {
+        "parity": [*rows, *refused],
+        "one_path_exact": bool(one_path) and not failed and all(map(is_exact, one_path)),
+        "one_path_rows": len(one_path),
+        "one_path_inexact": named([row for row in one_path if not is_exact(row)]),
+        "stock_inexact_by_default": named(
+            [row for row in rows if row["default_path"] and not row["stock_exact"]]
+        ),
+        "failed": named(failed),
+        "refused": [row["model"] for row in refused],
+    }
 
 
 def main() -> int:
@@ -190,13 +172,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="file for the result")
     parser.add_argument("--model", type=Path, action="append", default=[], help="only these model files")
+    parser.add_argument("--packages", type=Path, help="folder to find int8 models in instead of making them")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="random pairs of cuts for each model")
     parser.add_argument("--every", type=int, default=1, help="check only each such cut")
+    parser.add_argument(
+        "--budget", type=float, default=BUDGET_S, help="seconds to end in, 0: every cut on every path"
+    )
     chosen = parser.parse_args()
     found = measure(
         chosen.model,
         pairs=chosen.pairs,
         every=chosen.every,
+        budget_s=chosen.budget,
+        packages=chosen.packages,
         progress=lambda line: print(line, file=sys.stderr),
     )
     chosen.out.write_text(json.dumps(found, indent=1) + "\n")
