@@ -2,15 +2,15 @@
 
 All terms of a placement are taken to be slow together, so its latency quantile at a level is the sum of its
 terms' quantiles at that level: a pessimistic reading that never promises more than was measured. Everything
-but the road is summed when a ``Chooser`` is made; a decision is then one small product of matrices, and a
+but the road is summed when a ``Chooser`` is made; a decision is then one small product, and a
 placement has a chance exactly when its quantile at that chance lies within the deadline. What must stay
 here: the order of the objective, chance of the deadline first, cost second.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import add, mul
+from operator import mul
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,6 @@ from inference.placement_survivors import NS_BITS_PER_BYTE_S, never_beaten
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-_FEATURES = 5  # of a road that reaches the cloud
 _LEAST_STEP_NS = 1e-3  # between the quantiles of two levels that are equal
 _ROUNDING = 1 + 1e-12  # so that the last bit of a sum never excludes the best placement itself
 
@@ -51,20 +50,15 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lines:
-    """Placements whose times and cost are linear in the road: ``fixed + road @ slopes``.
+    """Placements whose times and cost are linear in the road, so that one product brings all up to date.
 
-    ``fixed`` (L + 2, K): the time at each level, the time at ``enough``, the cost. ``slopes`` (F, K): bits up,
-    bits down, then what is waited for. ``enough`` is where a chance is within the slack of the best one there
-    is, and lies at ``share`` between the levels ``upper - 1`` and ``upper``. ``air_weight`` is the cost of a
-    nanosecond in the air.
+    ``road @ coefficients`` is, for each placement, the time at each level, the time at the chance that is
+    within the slack of the best one there is, and the cost: (L + 2) * K numbers.
     """
 
     indices: Integers
-    fixed: Floats
-    slopes: Floats
-    upper: int
-    share: float
-    air_weight: float
+    coefficients: Floats
+    cloud: bool
 
 
 class Chooser:
@@ -101,7 +95,7 @@ class Chooser:
             PlacementError: the chooser was made for other wishes or levels.
         """
         lines, deadline_ns = self._of(wish), wish.deadline_ns
-        judged = _judged(lines, conditions, self._weights)
+        judged = _judged(lines, conditions, levels=len(self._levels))
         if judged[-3].min() <= deadline_ns:
             in_time = judged[-2] <= deadline_ns * _ROUNDING
         else:
@@ -127,11 +121,11 @@ def judge(
 ) -> Outlook:
     """Those placements under these conditions, with all figures; for explanations, not for every frame."""
     lines = _lines(placements, indices, inputs=inputs, wish=wish)
-    weights = level_weights(inputs.levels)
-    judged = _judged(lines, conditions, tuple(weights.tolist()))
-    times = judged[:-2]
+    judged = _judged(lines, conditions, levels=len(inputs.levels))
+    times, weights = judged[:-2], level_weights(inputs.levels)
     chances = [_chance(column, inputs.levels, wish.deadline_ns) for column in times.T.tolist()]
-    air_ns = weights @ np.array(_road(conditions, cloud=False))[:, :2] @ lines.slopes[:2]
+    rates = 1 / np.array([conditions.uplink_bps, conditions.downlink_bps])  # (2, L)
+    air_ns = weights @ rates.T @ _bits(placements.take(indices))
     return Outlook(
         indices=indices,
         quantiles_ns=times,
@@ -160,65 +154,66 @@ def _fixed_cost(rows: Placements, base_ns: Floats, inputs: PlacementInputs, wish
     return np.asarray(level_weights(inputs.levels) @ base_ns + priced)
 
 
+def _bits(rows: Placements) -> Floats:
+    """(2, K): what travels up and down, in units that give nanoseconds when divided by bits per second."""
+    return np.array([rows.up_bytes, rows.down_bytes]) * NS_BITS_PER_BYTE_S
+
+
 def _lines(placements: Placements, indices: Integers, *, inputs: PlacementInputs, wish: Wish) -> _Lines:
     rows = placements.take(indices)
-    base_ns, waits = rows.base_ns, rows.waits if placements.waits[-1].any() else rows.waits[:-1]
-    upper, share = _place(inputs.levels, max(0.0, inputs.levels[-1] - wish.slack))
-    enough_ns = _between(base_ns, upper, share)
-    return _Lines(
-        indices=indices,
-        fixed=np.vstack([base_ns, enough_ns, _fixed_cost(rows, base_ns, inputs, wish)]),
-        slopes=np.vstack([rows.up_bytes * NS_BITS_PER_BYTE_S, rows.down_bytes * NS_BITS_PER_BYTE_S, waits]),
-        upper=upper,
-        share=share,
-        air_weight=1 + wish.joule_ns * inputs.rates.radio_w * 1e-9,
+    base_ns, bits, (way, queue, beyond) = rows.base_ns, _bits(rows), rows.waits
+    cloud = bool(beyond.any())
+    slopes = np.array(
+        [*bits, way, queue, *([beyond, beyond] if cloud else [])]
+    )  # (F, K), in the order of _road
+    levels = len(inputs.levels)
+    # (L + 2, L): what of each level of the road goes into each result
+    spread = np.zeros((levels + 2, levels))
+    spread[:levels] = np.eye(levels)
+    spread[levels] = _between(
+        np.eye(levels), *_place(inputs.levels, max(0.0, inputs.levels[-1] - wish.slack))
     )
+    spread[-1] = level_weights(inputs.levels)
+    weight = np.ones((levels + 2, len(slopes)))
+    weight[-1, :2] += wish.joule_ns * inputs.rates.radio_w * 1e-9  # a nanosecond in the air costs energy too
+    moving = np.einsum("rl,rf,fk->flrk", spread, weight, slopes).reshape(len(slopes) * levels, -1)
+    fixed = np.vstack([spread[:-1] @ base_ns, _fixed_cost(rows, base_ns, inputs, wish)])
+    return _Lines(indices=indices, coefficients=np.vstack([moving, fixed.reshape(1, -1)]), cloud=cloud)
 
 
-def _judged(lines: _Lines, conditions: Conditions, weights: tuple[float, ...]) -> Floats:
-    """(L + 2, K): the time of each placement at each level and at ``enough``, then its cost."""
-    if len(conditions.rtt_ns) != len(weights):
-        raise PlacementError(f"conditions need {len(weights)} levels, as durations have: {conditions}")
-    road = _road(conditions, cloud=len(lines.slopes) == _FEATURES)
-    mean = [sum(map(mul, weights, column)) for column in zip(*road, strict=True)]
-    mean[0] *= lines.air_weight
-    mean[1] *= lines.air_weight
-    upper, share = road[lines.upper], lines.share
-    if lines.upper:
-        enough = [a + share * (b - a) for a, b in zip(road[lines.upper - 1], upper, strict=True)]
-    else:
-        enough = [share * value for value in upper]
-    judged: Floats = np.dot(np.array([*road, enough, mean]), lines.slopes)
-    judged += lines.fixed
-    return judged
+def _judged(lines: _Lines, conditions: Conditions, *, levels: int) -> Floats:
+    """(L + 2, K): the results that ``_Lines`` speaks of."""
+    if len(conditions.rtt_ns) != levels:
+        raise PlacementError(f"conditions need {levels} levels, as durations have: {conditions}")
+    road = np.array(_road(conditions, cloud=lines.cloud))
+    return np.dot(road, lines.coefficients).reshape(levels + 2, -1)
 
 
-def _road(conditions: Conditions, *, cloud: bool) -> list[tuple[float, ...]]:
-    """A row a level: ns per bit up and down, the way to the worker, its queue, all that the cloud adds."""
-    near = zip(
-        conditions.uplink_bps, conditions.downlink_bps, conditions.rtt_ns, conditions.queue_ns, strict=True
-    )
+def _road(conditions: Conditions, *, cloud: bool) -> list[float]:
+    """Feature by feature, each level by level, then 1 for what does not depend on the road."""
+    up, down = [1.0 / bps for bps in conditions.uplink_bps], [1.0 / bps for bps in conditions.downlink_bps]
     if not cloud:
-        return [(1.0 / up, 1.0 / down, way, queue) for up, down, way, queue in near]
+        return [*up, *down, *conditions.rtt_ns, *conditions.queue_ns, 1.0]
     if not conditions.cloud_rtt_ns:
         raise PlacementError("conditions of the cloud are missing: give cloud_rtt_ns and cloud_queue_ns")
-    beyond = map(add, conditions.cloud_rtt_ns, conditions.cloud_queue_ns)
-    return [
-        (1.0 / up, 1.0 / down, way, queue, far)
-        for (up, down, way, queue), far in zip(near, beyond, strict=True)
-    ]
+    beyond = (*conditions.cloud_rtt_ns, *conditions.cloud_queue_ns)
+    return [*up, *down, *conditions.rtt_ns, *conditions.queue_ns, *beyond, 1.0]
 
 
 def _as_good_as_the_best(times: Floats, levels: tuple[float, ...], wish: Wish) -> npt.NDArray[np.bool_]:
     """Columns (K,) whose chance is within the slack of the best, where none ends in time at the last level."""
-    deadline_ns = wish.deadline_ns
-    reached = bisect_right(times.min(axis=1).tolist(), deadline_ns)
+    deadline_ns, last = wish.deadline_ns, len(levels) - 1
+    reached = next((at for at in range(last, 0, -1) if times[at - 1].min() <= deadline_ns), 0)
     earlier, low = (times[reached - 1], levels[reached - 1]) if reached else (0.0, 0.0)
+    step = levels[reached] - low
     share = (deadline_ns - earlier) / np.maximum(times[reached] - earlier, _LEAST_STEP_NS)
-    enough = low + (levels[reached] - low) * float(share.max()) - wish.slack
-    if enough <= 0:
+    enough = float(share.max()) - wish.slack / step
+    if enough >= 0:
+        return np.asarray(share >= enough)
+    chance = low + step * enough
+    if chance <= 0:
         return np.ones(times.shape[1], dtype=bool)
-    return _between(times, *_place(levels, enough)) <= deadline_ns * _ROUNDING
+    return _between(times, *_place(levels, chance)) <= deadline_ns * _ROUNDING
 
 
 def _place(levels: tuple[float, ...], chance: float) -> tuple[int, float]:
@@ -228,11 +223,11 @@ def _place(levels: tuple[float, ...], chance: float) -> tuple[int, float]:
     return upper, (chance - low) / (levels[upper] - low)
 
 
-def _between(times: Floats, upper: int, share: float) -> Floats:
-    """The time (K,) at a place between two levels: straight between them."""
+def _between(rows: Floats, upper: int, share: float) -> Floats:
+    """What (K,) lies at a place between two levels: straight between their rows."""
     if not upper:
-        return np.asarray(times[0] * share)
-    return np.asarray(times[upper - 1] + share * (times[upper] - times[upper - 1]))
+        return np.asarray(rows[0] * share)
+    return np.asarray(rows[upper - 1] * (1.0 - share) + rows[upper] * share)
 
 
 def _chance(times: Sequence[float], levels: tuple[float, ...], deadline_ns: float) -> float:
