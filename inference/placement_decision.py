@@ -186,7 +186,8 @@ def _judged(lines: _Lines, conditions: Conditions, *, levels: int) -> Floats:
     if len(conditions.rtt_ns) != levels:
         raise PlacementError(f"conditions need {levels} levels, as durations have: {conditions}")
     road = np.array(_road(conditions, cloud=lines.cloud))
-    return np.dot(road, lines.coefficients).reshape(levels + 2, -1)
+    judged: Floats = np.dot(road, lines.coefficients)
+    return judged.reshape(levels + 2, -1)
 
 
 def _road(conditions: Conditions, *, cloud: bool) -> list[float]:
