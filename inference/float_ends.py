@@ -77,7 +77,11 @@ def cones_of(steps: Sequence[Step], outputs: Sequence[int], /) -> Cones:
 
 def find_ends(measure: Measure, /, *, count: int, cones: Cones, bounds: SearchBounds) -> FloatEnds:
     """The fewest float operators that agree as well as they must; the longest ends where nothing does."""
-    longest = FloatEnds(stem=min(bounds.max_stem, count), tail=min(bounds.max_tail, count))
+    nothing = FloatEnds(stem=0, tail=0)
+    if all(not row.reasons and row.margin <= bounds.margin for row in measure(nothing)):
+        return nothing
+    # Together less than the whole, or a small model would stay float altogether.
+    longest = FloatEnds(stem=min(bounds.max_stem, count // 4), tail=min(bounds.max_tail, count // 2))
     best = measure(longest)
 
     def agrees(ends: FloatEnds) -> bool:

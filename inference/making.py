@@ -67,7 +67,7 @@ def make_int8_package(making: Making, /, *, tell: Callable[[str], None]) -> Pack
     row, runtime = quantise_task(making.task), engine_of(making.model)
     tell(f"cutting inputs out of {len(making.photos)} photos and videos")
     samples = _samples(making, row, runtime)
-    config = QuantiseConfig(seed=making.seed, mode=making.mode, max_tail=row.max_tail)
+    config = QuantiseConfig(seed=making.seed, mode=making.mode, max_stem=row.max_stem, max_tail=row.max_tail)
     result = quantise(
         making.model, photos=samples, rules=row.rules, runtime=runtime, config=config, tell=tell
     )

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from inference.errors import QuantiseRefusedError
 from inference.float_ends import cones_of
 from inference.onnx_flow import onnx_flow
 from inference.onnx_quantize import quantise_onnx_dynamic, quantise_onnx_static
@@ -33,10 +34,21 @@ class OnnxInt8Writer:
     def write(self, *, keep_float: Sequence[int]) -> bytes:
         """Write a model in which the named operators stay float."""
         kept = [self._names[index] for index in keep_float]
-        if not self._samples:
-            return quantise_onnx_dynamic(self._content, keep_float=kept)
-        ranges = Path(self._folder.name) / "ranges.json"
-        return quantise_onnx_static(self._content, samples=self._samples, keep_float=kept, ranges=ranges)
+        try:
+            if not self._samples:
+                return quantise_onnx_dynamic(self._content, keep_float=kept)
+            return quantise_onnx_static(
+                self._content,
+                samples=self._samples,
+                keep_float=kept,
+                ranges=Path(self._folder.name) / "ranges.json",
+            )
+        except QuantiseRefusedError as error:
+            if any(reason.word != "no_int8" for reason in error.reasons):
+                raise
+            return (
+                self._content
+            )  # everything with weights stays float: a variant too, and the gate's to refuse
 
     def finished(self, content: bytes, /) -> bytes:
         """The file to ship: this quantiser leaves the names of outputs as they are."""

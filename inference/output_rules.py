@@ -5,7 +5,7 @@ four columns before a score are boxes, all else are values.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -51,29 +51,27 @@ class OutputRule:
     flip_share: float = 0.01
 
 
-def detector_rules(output: int, /, *, name: str = "") -> tuple[OutputRule, ...]:
-    """Rules of an output with rows of a box (four columns), a score, and a score per class."""
+def detector_rules(output: int, /, *, name: str = "", sure: float | None = _SURE) -> tuple[OutputRule, ...]:
+    """Rules of an output with rows of a box (four columns), a score, and a score per class.
+
+    ``sure``: boxes count whose score exceeds it; None where the float model is sure of none.
+    """
     dot = f"{name}." if name else ""
-    return (
-        OutputRule(
-            name=f"{dot}boxes",
-            output=output,
-            kind="boxes",
-            columns=(0, _BOX),
-            rows_above=(_BOX, _SURE),
-            median=0.1,
-            p90=0.3,
-        ),
-        OutputRule(
-            name=f"{dot}scores",
-            output=output,
-            kind="scores",
-            columns=(_BOX, None),
-            median=0.05,
-            p90=0.15,
-            borderline=0.15,
-        ),
+    boxes = OutputRule(
+        name=f"{dot}boxes", output=output, kind="boxes", columns=(0, _BOX), median=0.1, p90=0.3
     )
+    scores = OutputRule(
+        name=f"{dot}scores",
+        output=output,
+        kind="scores",
+        columns=(_BOX, None),
+        median=0.05,
+        p90=0.15,
+        borderline=0.15,
+    )
+    if sure is None:
+        return boxes, replace(scores, kind="values", median=0.1, p90=0.3)
+    return replace(boxes, rows_above=(_BOX, sure)), scores
 
 
 def generic_rules(original: Sequence[Floats], names: Sequence[str], /) -> tuple[OutputRule, ...]:
@@ -95,7 +93,8 @@ def _rules_of(index: int, values: Floats, name: str) -> tuple[OutputRule, ...]:
                 OutputRule(name=name, output=index, kind="scores", median=0.05, p90=0.15, borderline=0.1),
             )
     if values.ndim > 2 and columns > _BOX + 1 and _are_scores(values[..., _BOX:]):
-        return detector_rules(index, name=name) if values[..., _BOX].max() > _SURE else _values(index, name)
+        sure = _SURE if values[..., _BOX].max() > _SURE else None
+        return detector_rules(index, name=name, sure=sure)
     if values.ndim > 2 and columns == _BOX:
         return (OutputRule(name=name, output=index, kind="boxes", median=0.1, p90=0.3),)
     return _values(index, name)

@@ -1,8 +1,8 @@
 """Shell: photos and videos that a model is calibrated on and judged by, read one at a time.
 
 A photo stands alone. A video is cut into stretches and frames are taken out of the middle half of each, so that
-two stretches lie apart by half a stretch; each counts as a photo of its own. Where that is less than a second the
-video is too short for that, and counts as a single photo: neighbouring frames show the same picture.
+two stretches lie at least a second apart; each counts as a photo of its own. A video too short for three such
+stretches counts as a single photo: neighbouring frames show the same picture.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ Photo = NDArray[np.uint8]
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 MAX_PHOTOS = 60
-STRETCHES = 6
+MIN_STRETCHES, MAX_STRETCHES = 3, 8
 FRAMES_PER_STRETCH = 4
 MIN_APART_S = 1.0
 _ASSUMED_FPS = 30.0
@@ -68,14 +68,12 @@ def read_shown(paths: Sequence[Path], /) -> Iterator[tuple[Photo, ...]]:
 
 def frame_groups(frames: int, fps: float, /) -> list[list[int]]:
     """Which frames of a video are taken, in groups that share nothing."""
-    stretch = frames / STRETCHES
-    steps = (np.arange(FRAMES_PER_STRETCH) + 0.5) / FRAMES_PER_STRETCH
-    groups = [
-        sorted({int(stretch * (number + 0.25 + step / 2)) for step in steps}) for number in range(STRETCHES)
-    ]
-    if stretch / 2 < MIN_APART_S * fps:
-        return [sorted({frame for group in groups for frame in group})]
-    return groups
+    # Half of a stretch lies between the frames of two neighbours.
+    apart = min(MAX_STRETCHES, int(frames / (2 * MIN_APART_S * fps)))
+    count = apart if apart >= MIN_STRETCHES else 1
+    stretch = frames / count
+    steps = 0.25 + (np.arange(FRAMES_PER_STRETCH) + 0.5) / (2 * FRAMES_PER_STRETCH)
+    return [sorted({int(stretch * (number + step)) for step in steps}) for number in range(count)]
 
 
 def _stretches(path: Path) -> Iterator[tuple[Photo, ...]]:

@@ -37,13 +37,14 @@ class QuantiseTask:
 
     ``helpers``: role → zoo name of models needed to cut inputs. ``rules`` cover every output of the model; empty
     means that they are read off the float model's answers.
-    ``max_tail``: most operators at the end that may stay float. ``golden``: per output, the mean absolute difference (in its own unit) that another engine may show.
+    ``max_stem`` and ``max_tail``: most operators at either end that may stay float. ``golden``: per output, the mean absolute difference (in its own unit) that another engine may show.
     """
 
     helpers: Mapping[str, str]
     rules: tuple[OutputRule, ...]
     golden: tuple[float, ...]
     sample: Callable[[Photo, Model, Mapping[str, Model], np.random.Generator], PhotoSamples]
+    max_stem: int = 8
     max_tail: int = 12
 
 
@@ -214,7 +215,9 @@ QUANTISE_TASKS: dict[str, QuantiseTask] = {
         sample=hand_samples,
     ),
     # One output; boxes in strides or pixels as the family has it, most of them of no object.
-    "detect": QuantiseTask(helpers={}, rules=detector_rules(0), golden=(0.1,), sample=detector_samples),
+    "detect": QuantiseTask(
+        helpers={}, rules=detector_rules(0), golden=(0.1,), sample=detector_samples, max_stem=40
+    ),
 }
 
 # A model of no known task: its inputs are plain images, its rules are read off its float original's answers.

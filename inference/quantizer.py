@@ -16,7 +16,7 @@ from typing import Any
 from inference.errors import QuantiseRefusedError
 from inference.float_ends import cones_of
 from inference.graph import Graph, parse_graph
-from inference.graph_write import SIGNATURE_KEY, add_signature, fold_float16, name_outputs
+from inference.graph_write import add_signature, fold_float16, name_outputs
 from inference.refusals import Reason
 from inference.runtimes.base import Array
 
@@ -50,11 +50,12 @@ class Int8Writer:
         self._output_names = [graph.tensors[index].name for index in graph.outputs]
         self._names = [self.graph.tensors[op.outputs[0]].name for op in self.graph.operators]
         self._static = bool(calibration)
-        feed = self.graph.tensors[self.graph.inputs[0]].name
+        signature = self.graph.unpack().signatureDefs[0]
+        key, feed = (name.decode() for name in (signature.signatureKey, signature.inputs[0].name))
         with _quiet("calibrating"):
             self._ranges = (
                 self._quantizer(()).calibrate(
-                    {SIGNATURE_KEY: [{feed: array} for array in calibration]}, num_threads=_ONE_THREAD
+                    {key: [{feed: array} for array in calibration]}, num_threads=_ONE_THREAD
                 )
                 if self._static
                 else None
