@@ -42,7 +42,7 @@ from inference.verify_cli import ImagesOption, VideoOption, shown_paths
 from inference.zoo import MODELS, fetch
 
 model = typer.Typer(
-    help="Models: import, quantise, pack, publish, list, show. Example: headway model import hands",
+    help="Models: import, inspect, split, quantise, verify, profile, place, publish. Example: headway model import hands",
     no_args_is_help=True,
 )
 evaluate = typer.Typer(
