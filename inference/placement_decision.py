@@ -112,7 +112,7 @@ class Chooser:
     def _of(self, wish: Wish) -> _Lines:
         lines = self._lines.get(_settled(wish))
         if lines is None:
-            raise PlacementError("this chooser was made for other prices: name this wish when making it")
+            raise PlacementError("this chooser was made for other prices or limits: name this wish when making it")
         return lines
 
 
