@@ -1,7 +1,5 @@
 """The command ``headway model place``: reads a model and its profiles, answers with a placement and its reasons."""
 
-import hashlib
-import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -9,16 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from inference.errors import PlacementError, ProfileError, RuntimeMissingError
+from inference.errors import RuntimeMissingError
 from inference.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
-from inference.placement import Conditions, ModelVariant, PlacementInputs, Rates, Tier, Wish
-from inference.placement_bytes import transfer_bytes
-from inference.placement_codings import at_common_levels, codings_of, qualities_of
+from inference.place_inputs import find_candidates, placement_inputs
+from inference.placement import Conditions, PlacementInputs, Rates, Tier, Wish
 from inference.placement_families import Family, Placements, three_tiers, u_shape
-from inference.placement_profiles import Profile, read_profile
+from inference.placement_profiles import read_profile
 from inference.placement_words import Choice
-from inference.profile_store import find_profile, profiles_dir
-from inference.split import SplitModel, split_model
 from inference.terminal import EXIT_USAGE, JsonOption, NotFoundError, answer, answering, fail
 
 _MS_NS = 1e6
@@ -67,6 +62,14 @@ def place(
     profile: Annotated[
         list[Path] | None, typer.Option(help="A profile; one of each piece of hardware that is named.")
     ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE=LOSS", help="Another model for the task, with the accuracy it loses."),
+    ] = None,
+    loss_limit: Annotated[
+        float,
+        typer.Option(help="Accuracy, or share by which JPEG moves the outputs, that may be lost.", min=0),
+    ] = 0.05,
     shape: ShapeOption = None,
     plot: Annotated[Path | None, typer.Option(help="Draw latency against uplink to this PNG.")] = None,
     as_json: JsonOption = False,
@@ -81,15 +84,15 @@ def place(
     if cloud and family == "u":
         fail("a U-shape has no part in the cloud: add --family three-tier, or leave --cloud out", EXIT_USAGE)
     with answering():
-        content = model_file(model).read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        profiles = [read_profile(_there(path)) for path in profile or []]
         named: dict[Tier, str] = {"device": device, "worker": worker}
         if cloud:
             named["cloud"] = cloud
-        found = [_profile_of(name, profiles, digest=digest, model=model) for name in named.values()]
-        tiers = dict(zip(named, at_common_levels(found), strict=True))
-        count = len(tiers["device"].levels)
+        candidates = find_candidates(
+            [(model_file(model), 0.0), *_variants(variant)],
+            named=named,
+            given=[read_profile(_there(path)) for path in profile or []],
+        )
+        count = len(candidates[0].tiers["device"].levels)
         conditions = Conditions(
             uplink_bps=_values(uplink, count, "--uplink", unit=_MBPS, least=1e-6),
             downlink_bps=_values(downlink or uplink, count, "--downlink", unit=_MBPS, least=1e-6),
@@ -104,56 +107,42 @@ def place(
             worker_price_per_s=worker_price,
             cloud_price_per_s=cloud_price,
         )
-        split = split_model(content, shapes=chosen_shapes(shape) or tiers["device"].shapes)
-        inputs = _inputs(split, name=model.stem, tiers=tiers, rates=rates, backhaul_bps=backhaul * _MBPS)
+        inputs = placement_inputs(
+            candidates, rates=rates, backhaul_bps=backhaul * _MBPS, shapes=chosen_shapes(shape)
+        )
         wish = Wish(
-            deadline_ns=deadline * _MS_NS, joule_ns=joule_weight * _MS_NS, price_ns=price_weight * _MS_NS
+            deadline_ns=deadline * _MS_NS,
+            joule_ns=joule_weight * _MS_NS,
+            price_ns=price_weight * _MS_NS,
+            loss_limit=loss_limit,
         )
         called, listed = _FAMILIES[family]
         choice = Choice(
             inputs=inputs, placements=listed(inputs), conditions=conditions, wish=wish, family=called
         )
-        view: dict[str, Any] = {"model": model.name, "model_sha256": digest, "family": called}
+        view: dict[str, Any] = {"model": model.name, "model_sha256": candidates[0].digest, "family": called}
         view |= dict(named) | {"deadline_ms": deadline} | choice.explained()
         if plot is not None:
             _draw(plot, choice)
         answer(view, as_json=as_json, lines=_lines(view))
 
 
-def _inputs(
-    split: SplitModel, *, name: str, tiers: dict[Tier, Profile], rates: Rates, backhaul_bps: float
-) -> PlacementInputs:
-    near, far = tiers["device"], tiers["worker"]
-    if any(row.shapes != near.shapes for row in tiers.values()):
-        raise PlacementError("the profiles are of different input shapes: profile all sides alike")
-    positions = tuple(cut.position for cut in split.cuts)
-    tables = {tier: row.table(positions) for tier, row in tiers.items()}
-    variant = ModelVariant(
-        name=name,
-        transfer=transfer_bytes(split.flow, positions),
-        device=tables["device"],
-        worker=tables["worker"],
-        cloud=tables.get("cloud"),
-        qualities=qualities_of(near, far),
-    )
-    return PlacementInputs(
-        variants=(variant,),
-        levels=near.levels,
-        codings=codings_of(near, far),
-        rates=rates,
-        tiers=frozenset(tiers),
-        backhaul_bps=backhaul_bps,
-    )
-
-
-def _profile_of(hardware: str, profiles: list[Profile], *, digest: str, model: Path) -> Profile:
-    for row in profiles:
-        if row.hardware == hardware and row.model_sha256 == digest:
-            return row
-    try:
-        return find_profile(hardware, model=model.name, model_sha256=digest, folder=profiles_dir(os.environ))
-    except ProfileError as error:
-        raise NotFoundError(str(error)) from error
+def _variants(words: list[str] | None) -> list[tuple[Path, float]]:
+    """Further models with their accuracy loss, from ``FILE=LOSS``; ends the command where one is none."""
+    found = []
+    for word in words or []:
+        name, _, number = word.rpartition("=")
+        try:
+            loss = float(number)
+        except ValueError:
+            loss = -1.0
+        if not name or not 0 <= loss <= 1:
+            fail(
+                f"--variant {word!r}: give a file and its loss from 0 to 1, as in lite.tflite=0.02",
+                EXIT_USAGE,
+            )
+        found.append((model_file(Path(name)), loss))
+    return found
 
 
 def _values(text: str, count: int, option: str, *, unit: float, least: float) -> tuple[float, ...]:

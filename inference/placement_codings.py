@@ -28,18 +28,19 @@ def at_common_levels(profiles: Sequence[Profile], /) -> tuple[Profile, ...]:
     return tuple(_at(profile, levels) for profile in profiles)
 
 
-def codings_of(device: Profile, worker: Profile, /) -> tuple[Coding, ...]:
-    """Raw, and packed where both sides measured it; the larger ratio of the two."""
-    near, far = device.packing, worker.packing
-    if near is None or far is None:
+def codings_of(ends: Sequence[tuple[Profile, Profile]], /) -> tuple[Coding, ...]:
+    """Raw, and packed where it was measured at both ends (device, worker) of every model; the worst of each figure."""
+    near, far = ([pair[side].packing for pair in ends] for side in (0, 1))
+    device, worker = ([packing for packing in side if packing is not None] for side in (near, far))
+    if len(device) + len(worker) < 2 * len(ends):
         return (RAW,)
     packed = Coding(
         name="packed",
-        ratio=max(near.ratio, far.ratio),
-        device_encode_ns_per_byte=near.encode_ns_per_byte,
-        worker_decode_ns_per_byte=far.decode_ns_per_byte,
-        worker_encode_ns_per_byte=far.encode_ns_per_byte,
-        device_decode_ns_per_byte=near.decode_ns_per_byte,
+        ratio=max(row.ratio for row in device + worker),
+        device_encode_ns_per_byte=max(row.encode_ns_per_byte for row in device),
+        worker_decode_ns_per_byte=max(row.decode_ns_per_byte for row in worker),
+        worker_encode_ns_per_byte=max(row.encode_ns_per_byte for row in worker),
+        device_decode_ns_per_byte=max(row.decode_ns_per_byte for row in device),
     )
     return (RAW, packed)
 

@@ -204,3 +204,29 @@ def test_files_that_are_no_profiles_are_refused(model, change, reason):
 def test_profiles_that_do_not_fit_the_model_are_refused(model, change, reason):
     with pytest.raises(PlacementError, match=reason):
         read_profile(profile(model, "hmd", step_ms=1, **change)).table(tuple(range(STEPS + 1)))
+
+
+def test_a_second_model_competes_within_the_loss_that_is_allowed(model):
+    other = model.parent / "quick.onnx"
+    graph = onnx.load(str(model))
+    graph.doc_string = "the same, and another file"
+    onnx.save(graph, str(other))
+    profiles = [
+        profile(file, hardware, step_ms=step_ms)
+        for file, hardware, step_ms in ((other, "slow", 1), (other, "fast", 0.1))
+    ]
+    known = [path.rename(path.with_name(f"other-{path.name}")) for path in profiles]
+    known += [profile(model, "slow", step_ms=4), profile(model, "fast", step_ms=0.2)]
+    words = ["place", str(model), "--device", "slow", "--worker", "fast", "--rtt", "60", "--uplink", "40"]
+    words += ["--deadline", "20", "--json", *(word for path in known for word in ("--profile", str(path)))]
+    for limit, chosen in (("0.1", "quick:local"), ("0.01", "halves:local")):
+        done = CliRunner().invoke(command, [*words, "--variant", f"{other}=0.05", "--loss-limit", limit])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["chosen"]["id"] == chosen
+
+
+@pytest.mark.parametrize("word", ["quick.onnx", "quick.onnx=much", "=0.1", "quick.onnx=2"])
+def test_a_variant_without_its_loss_is_wrong_usage(model, word):
+    result = place(model, "--rtt", "2", "--uplink", "9", "--variant", word)
+    assert result.exit_code == 2
+    assert "--variant" in result.stderr

@@ -47,7 +47,7 @@ def test_a_profile_that_lacks_a_row_is_refused():
 
 
 def test_packing_takes_each_sides_own_time_and_the_worse_ratio():
-    raw, packed = codings_of(profile(slow=1), profile(slow=1.1))
+    raw, packed = codings_of([(profile(slow=1), profile(slow=1.1))])
     assert (raw.name, raw.ratio) == ("raw", 1)
     assert packed.ratio == pytest.approx(0.88)
     assert (packed.device_encode_ns_per_byte, packed.worker_decode_ns_per_byte) == (2, 1.1)
@@ -56,7 +56,7 @@ def test_packing_takes_each_sides_own_time_and_the_worse_ratio():
 
 def test_what_only_one_side_measured_is_left_out():
     bare = profile(packing=None, rungs=())
-    assert [coding.name for coding in codings_of(profile(), bare)] == ["raw"]
+    assert [coding.name for coding in codings_of([(profile(), profile()), (profile(), bare)])] == ["raw"]
     assert qualities_of(profile(), bare) == ()
 
 
