@@ -129,9 +129,11 @@ def _measured(
 ) -> tuple[list[SiteTimes], RunFacts]:
     encode = jpeg_encoder(picture, quality=JPEG_QUALITY)
     loop = FrameLoop(fps=fps, encode=encode, reference=integer_reference())
+    cuts = min(options.sparse or len(subject.positions), len(subject.positions))
+    about = f", about {cuts * options.samples / fps:.0f} s" if fps else ""
     say_step(
-        f"{subject.name}: {min(options.sparse or 10**9, len(subject.positions))} of {len(subject.positions)} cuts, "
-        f"{options.samples} samples each"
+        f"{subject.name}: {cuts} of {len(subject.positions)} cuts, {options.samples} samples each{about} "
+        "where nothing disturbs"
     )
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} blocks"))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
