@@ -62,7 +62,7 @@ def evaluate(evaluation: Evaluation, *, watch: Watch) -> Figures:
         try:
             int8 = _int8_model(evaluation, palm=palm, into=into, step=watch.step)
         except QuantiseRefusedError as error:
-            refusal = {"int8": {"refused": list(error.reasons)}}
+            refusal = {"int8": {"refused": [reason.advice for reason in error.reasons]}}
         models = HandModels(palm=palm, landmark=landmark, int8=load(int8.path) if int8 else None)
         return _scored(evaluation, models, int8=int8, watch=watch) | refusal
 

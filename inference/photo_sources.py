@@ -28,18 +28,18 @@ _ASSUMED_FPS = 30.0
 
 
 def photo_paths(source: Path, /) -> tuple[Path, ...]:
-    """Photos and videos of a folder, by name, photos evenly thinned to ``MAX_PHOTOS``; or the one file itself.
+    """Photos and videos of a folder, by name, photos evenly thinned to ``MAX_PHOTOS``; or the one video itself.
 
     Raises:
         InferenceError: there is no such folder, or nothing in it that can be read.
     """
-    if source.is_file():
-        if source.suffix.lower() in PHOTO_SUFFIXES | VIDEO_SUFFIXES:
-            return (source,)
-        msg = f"{source} is neither a photo nor a video: pass one ending in {_words(VIDEO_SUFFIXES)}"
-        raise InferenceError(msg)
+    if source.is_file() and source.suffix.lower() in VIDEO_SUFFIXES:
+        return (source,)
     if not source.is_dir():
-        msg = f"{source} is not a folder: pass the folder that holds the photos"
+        msg = (
+            f"{source} is not a folder, and no video ending in {_words(VIDEO_SUFFIXES)}: "
+            "pass the folder that holds the photos"
+        )
         raise InferenceError(msg)
     inside = sorted(path for path in source.iterdir() if path.is_file())
     photos = [path for path in inside if path.suffix.lower() in PHOTO_SUFFIXES]

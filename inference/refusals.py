@@ -49,6 +49,11 @@ class Reason(str):
         made.word, made.detail = word, detail
         return made
 
+    @property
+    def advice(self) -> str:
+        """The reason with what to do about it, for people."""
+        return f"{self}: {REASONS[self.word]}"
+
     def view(self) -> dict[str, str]:
         """For JSON: the word, what was measured, what to do."""
         return {"word": self.word, "detail": self.detail, "fix": REASONS[self.word]}

@@ -11,7 +11,6 @@ from inference.gate import GateLimits, Verdict
 from inference.model_files import ModelArgument, model_file
 from inference.photo_sources import photo_paths
 from inference.quantize_tasks import PLAIN_IMAGES, QUANTISE_TASKS
-from inference.refusals import REASONS
 from inference.terminal import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -102,4 +101,4 @@ def _show(verdict: Verdict) -> None:
         typer.echo(f"{speed.candidate_ms:.2f} ms, the original {speed.base_ms:.2f} ms")
     typer.echo("accepted" if verdict.accepted else "refused")
     for reason in verdict.reasons:
-        typer.echo(f"  {reason}: {REASONS[reason.word]}")
+        typer.echo(f"  {reason.advice}")

@@ -18,8 +18,8 @@ from inference.errors import InferenceError, ModelPackageError
 from inference.golden import check_golden, read_golden
 from inference.graph import read_graph
 from inference.graph_write import pack
-from inference.making import photo_paths
 from inference.packages import PackageFacts, build_package, list_packages, open_package
+from inference.photo_sources import photo_paths
 from inference.runtimes.registry import open_runtime
 
 FACTS = PackageFacts(
