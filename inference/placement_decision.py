@@ -7,7 +7,7 @@ placement has a chance exactly when its quantile at that chance lies within the 
 here: the order of the objective, chance of the deadline first, cost second.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import mul
@@ -96,10 +96,11 @@ class Chooser:
         """
         lines, deadline_ns = self._of(wish), wish.deadline_ns
         judged = _judged(lines, conditions, levels=len(self._levels))
-        if judged[-3].min() <= deadline_ns:
+        reached = bisect_right(judged[:-2].min(axis=1).tolist(), deadline_ns)
+        if reached == len(self._levels):
             in_time = judged[-2] <= deadline_ns * _ROUNDING
         else:
-            in_time = _as_good_as_the_best(judged[:-2], self._levels, wish)
+            in_time = _as_good_as_the_best(judged[:-2], self._levels, wish, reached=reached)
         at = int(np.where(in_time, judged[-1], np.inf).argmin())
         *times, _, cost = judged[:, at].tolist()
         return Decision(
@@ -112,7 +113,9 @@ class Chooser:
     def _of(self, wish: Wish) -> _Lines:
         lines = self._lines.get(_settled(wish))
         if lines is None:
-            raise PlacementError("this chooser was made for other prices or limits: name this wish when making it")
+            raise PlacementError(
+                "this chooser was made for other prices or limits: name this wish when making it"
+            )
         return lines
 
 
@@ -201,10 +204,11 @@ def _road(conditions: Conditions, *, cloud: bool) -> list[float]:
     return [*up, *down, *conditions.rtt_ns, *conditions.queue_ns, *beyond, 1.0]
 
 
-def _as_good_as_the_best(times: Floats, levels: tuple[float, ...], wish: Wish) -> npt.NDArray[np.bool_]:
-    """Columns (K,) whose chance is within the slack of the best, where none ends in time at the last level."""
-    deadline_ns, last = wish.deadline_ns, len(levels) - 1
-    reached = next((at for at in range(last, 0, -1) if times[at - 1].min() <= deadline_ns), 0)
+def _as_good_as_the_best(
+    times: Floats, levels: tuple[float, ...], wish: Wish, *, reached: int
+) -> npt.NDArray[np.bool_]:
+    """Columns (K,) whose chance is within the slack of the best, where ``reached`` is the first level missed by all."""
+    deadline_ns = wish.deadline_ns
     earlier, low = (times[reached - 1], levels[reached - 1]) if reached else (0.0, 0.0)
     step = levels[reached] - low
     share = (deadline_ns - earlier) / np.maximum(times[reached] - earlier, _LEAST_STEP_NS)
