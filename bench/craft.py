@@ -52,7 +52,7 @@ PARTS: dict[str, Part] = {
     "wire": Part(module="bench.craft_wire", tell="progress", quick={"turns": 2}),
     "mutants": Part(module="bench.model_mutants", tell="tell", quick={"files": 200}),
     "broker": Part(module="bench.craft_broker", tell="tell", quick={"frames": 5, "int8": False}),
-    "profile": Part(module="bench.craft_profile", tell="progress", quick={"samples": 3, "placements": 4}),
+    "profile": Part(module="bench.craft_profile", tell="progress", quick={"samples": 5, "placements": 4}),
     "parity": Part(module="bench.craft_parity", tell="progress", quick={"pairs": 5, "every": 16}),
 }
 

@@ -57,6 +57,15 @@ class ProfileOptions:
     extra_rounds: int | None = None  # None: as many again as were planned, four at least
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuse what can give no median.
+
+        Raises:
+            ProfileError: too few samples.
+        """
+        if self.samples < least_samples(0.5) or self.frames < 1:
+            raise ProfileError(f"{self.samples} samples bear no median: take at least {least_samples(0.5)}")
+
     @property
     def rounds(self) -> int:
         """Blocks of every site."""

@@ -179,6 +179,11 @@ def test_a_machine_that_is_never_steady_gives_no_profile(subject):
         measured(subject, reference_ms=lambda: next(drift))
 
 
+def test_fewer_samples_than_a_median_needs_are_refused():
+    with pytest.raises(ProfileError, match="at least 5"):
+        ProfileOptions(samples=4)
+
+
 def test_a_sparse_profile_has_all_positions_and_says_which_were_measured(subject):
     (sites,), _ = measured(subject, sparse=4)
     report = profile_report(subject, sites, rng=np.random.default_rng(0))
