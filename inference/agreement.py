@@ -42,12 +42,11 @@ class OutputAgreement:
     reasons: tuple[Reason, ...]
 
     def record(self) -> Record:
-        """Flat form for manifests and reports."""
+        """Flat form for manifests and reports; None where nothing could be measured."""
+        measured = {"median": self.median, "p90": self.p90, "max": self.max}
         return {
             "samples": self.samples,
-            "median": self.median,
-            "p90": self.p90,
-            "max": self.max,
+            **{key: value if np.isfinite(value) else None for key, value in measured.items()},
             "flips": self.flips,
             "borderline_flips": self.borderline_flips,
             "passed": not self.reasons,
@@ -78,9 +77,10 @@ def _compare_one(
 ) -> OutputAgreement:
     counted = _counted(original, rule)
     whole = original[rule.output][counted], quantised[rule.output][counted]
-    if not np.isfinite(whole[1]).all():
-        detail = f"{rule.name} holds values that are not numbers"
-        return _refused(rule, len(whole[0]), Reason("not_numbers", detail))
+    for whose, values in zip(("", " of the float original"), reversed(whole), strict=True):
+        if not np.isfinite(values).all():
+            detail = f"{rule.name}{whose} holds values that are not numbers"
+            return _refused(rule, len(values), Reason("not_numbers", detail))
     ours, theirs = _chosen(_view(whole[0], rule), _view(whole[1], rule), whole[0], rule)
     if not ours.size:
         detail = f"{rule.name} has no held-back sample to judge it by"

@@ -85,6 +85,8 @@ def generic_rules(original: Sequence[Floats], names: Sequence[str], /) -> tuple[
 
 def _rules_of(index: int, values: Floats, name: str) -> tuple[OutputRule, ...]:
     columns = values.shape[-1] if values.ndim > 1 else 1
+    if not values.size:
+        return _values(index, name)
     if _are_scores(values):
         if values[0].size == 1:
             return (OutputRule(name=name, output=index, kind="score", median=0.05, p90=0.15),)

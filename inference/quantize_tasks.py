@@ -111,8 +111,9 @@ def plain_samples(
         TaskError: the model takes something else.
     """
     shapes = [tuple(spec.shape) for spec in model.inputs()]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or _COLOURS not in (shapes[0][1], shapes[0][3]):
-        raise TaskError(f"the model takes {shapes}, not one colour image: name its task")
+    fits = len(shapes) == 1 and len(shapes[0]) == 4 and _COLOURS in (shapes[0][1], shapes[0][3])
+    if not fits or min(shapes[0]) < 1:
+        raise TaskError(f"the model takes {shapes}, not one colour image of a fixed size: name its task")
     first = shapes[0][1] == _COLOURS
     height, width = shapes[0][2:] if first else shapes[0][1:3]
     image = np.multiply(cv2.resize(photo, (width, height)), np.float32(1 / 255), dtype=np.float32)

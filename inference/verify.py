@@ -5,6 +5,7 @@ are cut out of photos by the task's own code with the float original; they shoul
 candidate was calibrated on, which only its maker knows.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from inference.making import engine_of, load_helpers
 from inference.photo_sources import read_shown
 from inference.quantize_tasks import PLAIN_IMAGES, QuantiseTask, sample_shown
 from inference.refusals import Reason
-from inference.runtimes.base import Array
+from inference.runtimes.base import Array, Model
 
 _MAX_SAMPLES = 200
+_MAX_ANSWER_BYTES = 256 * 2**20  # of each side: a detector answers some megabytes a photo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +71,18 @@ def verify(
         if not any(group.found for group in groups):
             msg = "none of the photos shows what the task looks for: pass others"
             raise InferenceError(msg)
+        samples = samples[:: -(-len(samples) // _most_samples(original))]
         tell(f"judging on {len(samples)} inputs")
         return judge(
             original,
             candidate,
-            samples=samples[:: -(-len(samples) // _MAX_SAMPLES)],
+            samples=samples,
             rules=task.rules,
             structure=structure,
             limits=limits or GateLimits(),
         )
+
+
+def _most_samples(model: Model) -> int:
+    answer_bytes = sum(4 * math.prod(abs(size) for size in spec.shape) for spec in model.outputs())
+    return max(1, min(_MAX_SAMPLES, _MAX_ANSWER_BYTES // max(1, answer_bytes)))

@@ -130,6 +130,22 @@ def test_a_detector_that_errs_little_is_accepted(rules):
     assert verdict.view()["outputs"]
 
 
+def test_numbers_are_missing_in_the_original_too():
+    pair = spoiled(poisoned), spoiled(lambda a: a)
+    verdict = judge(
+        *pair, samples=samples(), rules=quantise_task("detect").rules, structure=STRUCTURE, limits=UNJUDGED
+    )
+    assert words(verdict) == {"not_numbers"}
+    assert "float original" in str(verdict.reasons[0])
+    assert json.loads(json.dumps(verdict.view(), allow_nan=False))["outputs"]["boxes"]["median"] is None
+
+
+def test_a_model_of_no_fixed_image_size_needs_its_task_named():
+    loose = Answering(None, (spec(-1, 3, -1, -1),), ())
+    with pytest.raises(TaskError, match="name its task"):
+        PLAIN_IMAGES.sample(np.zeros((4, 4, 3), np.uint8), loose, {}, np.random.default_rng(0))
+
+
 def test_models_with_other_edges_are_refused_before_they_run():
     verdict = judge(
         detector(CELLS), detector(3 * CELLS), samples=(), rules=(), structure=STRUCTURE, limits=UNJUDGED

@@ -17,12 +17,13 @@ from typer.testing import CliRunner
 from inference import evaluate_hands
 from inference.agreement import compare
 from inference.answers import answers
+from inference.cli import model as model_commands
 from inference.errors import QuantiseRefusedError
 from inference.float_ends import FloatEnds
 from inference.graph import read_graph
 from inference.graph_write import add_signature, fold_float16, operator_counts
 from inference.oracle import read_videos
-from inference.output_rules import OutputRule
+from inference.photo_sources import photo_paths, read_shown
 from inference.quantize import QuantiseConfig, quantise
 from inference.quantize_tasks import quantise_task, sample_photos
 from inference.runtimes.registry import open_runtime
@@ -217,25 +218,35 @@ def test_int8_agrees_on_photos_of_many_people_and_plain_int8_is_refused(shared_d
         quantise(lite, photos=photos, rules=HANDS.rules, runtime=runtime, config=plain)
 
 
-def test_a_real_broken_quantisation_with_collapsed_boxes_is_refused(shared_data):
+def test_a_real_broken_quantisation_with_collapsed_boxes_is_refused(shared_data, tmp_path):
     """Its scores are right and all its boxes collapse: a gate that looks at scores alone lets it through."""
-    runtime = open_runtime("litert")
-    models = [
-        runtime.load(shared_data / "models" / f"yolox_nano_{kind}_quantize.tflite", threads=2)
-        for kind in ("float16", "int8")
-    ]
-    photos = [cv2.imread(str(path)) for path in sorted((shared_data / "objects").glob("*.jpg"))[:3]]
-    samples = [
-        np.ascontiguousarray(cv2.resize(photo, (416, 416)).astype(np.float32).transpose(2, 0, 1)[np.newaxis])
-        for photo in photos
-    ]
-    rules = (
-        OutputRule(name="boxes", output=0, kind="values", columns=(0, 4), median=1.0, p90=1.0),
-        OutputRule(name="scores", output=0, kind="values", columns=(4, 85), median=0.1, p90=0.1),
-    )
-    boxes, scores = compare(answers(models[0], samples), answers(models[1], samples), rules)
-    assert scores.reasons == ()
-    assert any(reason.word == "collapsed_values" for reason in boxes.reasons)
+    models = shared_data / "models"
+    for path in sorted((shared_data / "objects").glob("*.jpg"))[:3]:
+        shutil.copy(path, tmp_path)
+    arguments = ["verify", models / "yolox_nano_int8_quantize.tflite", "--task", "detect", "--no-speed"]
+    arguments += ["--against", models / "yolox_nano_float16_quantize.tflite", "--images", tmp_path, "--json"]
+    done = CliRunner().invoke(model_commands, [str(word) for word in arguments])
+    assert done.exit_code == 1, done.output
+    verdict = json.loads(done.stdout)
+    assert verdict["outputs"]["scores"]["passed"]
+    assert "collapsed_boxes" in {reason["word"] for reason in verdict["reasons"]}
+
+
+def test_a_real_detector_agrees_with_its_conversion(shared_data):
+    photos = [read_photo(path) for path in sorted((shared_data / "objects").glob("*.jpg"))[:2]]
+    task, models = quantise_task("detect"), shared_data / "models"
+    original = open_runtime("onnx").load(models / "yolox_nano.onnx")
+    converted = open_runtime("litert").load(models / "yolox_nano_float16_quantize.tflite", threads=2)
+    shown = sample_photos(photos, task, model=original, helpers={}, seed=0)
+    samples = [array for photo in shown for array in photo.found]
+    rows = compare(answers(original, samples), answers(converted, samples), task.rules)
+    assert [row.reasons for row in rows] == [(), ()]
+
+
+def test_stretches_of_a_real_video_are_photos_of_their_own(shared_data):
+    groups = list(read_shown(photo_paths(shared_data / "video" / "mps_hand_landmarker_test_video.mp4")))
+    assert [len(group) for group in groups] == [4, 4, 4, 4]
+    assert {frame.shape for group in groups for frame in group} == {(360, 640, 3)}
 
 
 @pytest.mark.parametrize("name", MODELS)
