@@ -14,8 +14,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from inference.densify import densify
 from inference.errors import GraphError
-from inference.graph import DAMAGE, Document, Graph, Operator, Tensor, damaged, parse_graph
-from inference.graph_write import pack
+from inference.graph import DAMAGE, Document, Graph, Operator, Tensor, damaged, graph_of
+from inference.graph_write import prune
 from inference.runtimes.base import Array
 
 # A FlatBuffer's offsets are signed 32-bit numbers.
@@ -26,17 +26,19 @@ _VALUE_TYPES = frozenset(
 )
 
 
-def fold_constants(graph: Graph, /) -> Graph:
+def fold_constants(document: Document, /) -> None:
     """Fold what follows from constants alone and only moves values; every tensor gets a name of its own.
+
+    Changes the document, and takes out what nothing refers to any more.
 
     Raises:
         GraphError: stored values do not fit what the file says about them, or results would be too large.
     """
-    document = graph.unpack()
+    graph = graph_of(document, b"")
     try:
         document.subgraphs[0].operators = _Folding(document, graph).remaining()
         _name_apart(document)
-        return parse_graph(pack(document))
+        prune(document)
     except DAMAGE as error:
         raise GraphError(damaged(error)) from error
 
@@ -48,7 +50,7 @@ class _Folding:
         self._document = document
         self._graph = graph
         self._results: dict[int, Array] = {}
-        self._left_bytes = _MAX_STORED_BYTES - len(graph.content)
+        self._left_bytes = _MAX_STORED_BYTES - sum(tensor.data_bytes for tensor in graph.tensors)
 
     def remaining(self) -> list[Any]:
         """Fold into the document; give the operators that stay."""

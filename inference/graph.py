@@ -108,7 +108,15 @@ def parse_graph(content: bytes, /) -> Graph:
     Raises:
         GraphError: damaged, or more than one plain graph; says which.
     """
-    document = unpack(content)
+    return graph_of(unpack(content), content)
+
+
+def graph_of(document: Document, content: bytes, /) -> Graph:
+    """Describe an unpacked file.
+
+    Raises:
+        GraphError: damaged, or more than one plain graph; says which.
+    """
     _refuse_unsupported(document)
     subgraph = document.subgraphs[0]
     try:

@@ -41,12 +41,17 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]  # the generated bas
 
 def pack(document: Document, /) -> bytes:
     """Write a document as a .tflite file without the parts nothing refers to. Consumes the document."""
-    _prune_tensors(document)
-    _prune_operator_codes(document)
-    _prune_buffers(document)
+    prune(document)
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(document.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def prune(document: Document, /) -> None:
+    """Take out tensors, operator codes and buffers that nothing refers to; the rest is numbered anew."""
+    _prune_tensors(document)
+    _prune_operator_codes(document)
+    _prune_buffers(document)
 
 
 def fold_float16(graph: Graph, /) -> Graph:

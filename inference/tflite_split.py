@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from inference.cuts import legal_cuts
 from inference.flow import Cut, Flow
 from inference.fold import fold_constants
-from inference.graph import parse_graph
+from inference.graph import graph_of, unpack
 from inference.graph_write import SIGNATURE_KEY, pack
 from inference.segments import Segment, segment_of
 from inference.tflite_flow import flow_of
@@ -29,10 +29,10 @@ class TfliteSplit:
     """
 
     def __init__(self, content: bytes, /) -> None:
-        graph = fold_constants(parse_graph(content))
-        self.flow: Flow = flow_of(graph)
+        self._document = unpack(content)
+        fold_constants(self._document)
+        self.flow: Flow = flow_of(graph_of(self._document, content))
         self.cuts: tuple[Cut, ...] = legal_cuts(self.flow)
-        self._document = graph.unpack()
 
     def part(self, start: int, end: int, /) -> bytes:
         """The model of ``operators[start:end]``.
