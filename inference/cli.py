@@ -14,7 +14,7 @@ import typer
 
 from inference import evaluate_hands, inspect_cli, place_cli, profile_cli, split_cli, verify_cli
 from inference.cache import models_dir, packages_dir
-from inference.errors import InferenceError
+from inference.errors import InferenceError, QuantiseRefusedError
 from inference.making import Making, make_float_package, make_int8_package
 from inference.model_files import ModelArgument, model_file
 from inference.packages import Package, TaskName, list_packages, open_package
@@ -113,7 +113,13 @@ def quantize(
         shown = shown_paths(images, video)
         making = _making(model, shown=shown, task=task, out=out, name=name, version=version)
         making = replace(making, seed=seed, mode=mode)
-        show_package(make_int8_package(making, tell=say_step), as_json=as_json)
+        try:
+            package = make_int8_package(making, tell=say_step)
+        except QuantiseRefusedError as error:
+            if as_json:
+                answer({"accepted": False, "reasons": [row.view() for row in error.reasons]}, as_json=True)
+            raise
+        show_package(package, as_json=as_json)
 
 
 @model.command()

@@ -74,7 +74,7 @@ def run(*arguments: object, app=model):
 
 
 def test_every_command_shows_an_example():
-    for command in ("import", "quantize", "pack", "publish", "ls", "show", "inspect", "split"):
+    for command in ("import", "quantize", "verify", "pack", "publish", "ls", "show", "inspect", "split"):
         done = run(command, "--help")
         assert done.exit_code == 0
         assert "Example: headway model" in done.stdout
@@ -117,6 +117,11 @@ def test_an_unknown_task_is_wrong_usage(photos, models_dir):
     assert "choose one of hands" in done.stderr
 
 
+def test_an_unknown_mode_is_wrong_usage(photos, models_dir):
+    done = run("quantize", models_dir / "hand_landmark_lite.tflite", "--images", photos, "--mode", "magic")
+    assert (done.exit_code, "static, dynamic" in done.stderr) == (2, True)
+
+
 def test_a_folder_without_photos_is_refused(models_dir, tmp_path):
     done = run("pack", models_dir / "hand_landmark_lite.tflite", "--images", tmp_path)
     assert done.exit_code == 1
@@ -128,10 +133,12 @@ def test_quantize_of_too_few_photos_is_refused_with_the_reason(photos, models_di
     one.mkdir()
     shutil.copy(photos / PHOTOS[0], one)
     done = run(
-        "quantize", models_dir / "hand_landmark_lite.tflite", "--images", one, "--out", tmp_path / "out"
+        *("quantize", models_dir / "hand_landmark_lite.tflite", "--images", one, "--out", tmp_path / "out"),
+        "--json",
     )
     assert done.exit_code == 1
     assert "at least 3" in done.stderr
+    assert [reason["word"] for reason in json.loads(done.stdout)["reasons"]] == ["too_few_photos"]
     assert not (tmp_path / "out").exists()
 
 
