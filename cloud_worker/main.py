@@ -139,6 +139,7 @@ def make_kitchen(options: WorkerOptions) -> Kitchen:
         max_pixels=options.max_pixels,
         clock_ns=time.perf_counter_ns,
         providers=options.providers,
+        conversions=options.state_dir / "conversions",
     )
 
 
@@ -179,7 +180,8 @@ def build(options: WorkerOptions, kitchen: Kitchen, *, reactor: Reactor, registr
         rng=random.Random(secrets.randbits(64)),  # noqa: S311 - jitter is no secret
     )
     if kitchen.parts is not None:
-        kitchen.parts.on_proved = service.announce
+        # on the reactor, where births are made: from elsewhere it could name the session before this one
+        kitchen.parts.on_proved = lambda: reactor.call_soon(service.announce)
         kitchen.parts.start()
     return Process(service=service, control=control, data=data, tally=tally, identity=identity)
 

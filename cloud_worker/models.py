@@ -7,7 +7,7 @@ folder, or in ``packages`` below it, are answered in parts only.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -70,8 +70,12 @@ def hands_kitchen(
     providers: tuple[str, ...] = (),
     threads: int = 1,
     variant: str = "full",
+    conversions: Path | None = None,
 ) -> Kitchen:
     """The hand task with the models of a folder.
+
+    ``conversions``: where an engine that reads another format keeps what it converted, so that neither a further slot
+    nor the next start converts the same model again.
 
     Raises:
         WorkerConfigError: the engine is missing or a model file is absent; names the fix.
@@ -89,7 +93,9 @@ def hands_kitchen(
         )
     options = RuntimeOptions(providers=providers)
     try:
-        engine = open_runtime(row_of(runtime), options=options)
+        engine = open_runtime(row_of(runtime), options=replace(options, conversions=conversions))
+        # which parts there are is chosen over the wire: kept, they would fill the disk
+        part_engine = open_runtime(row_of(runtime), options=options)
     except InferenceError as error:
         raise WorkerConfigError(str(error)) from error
     digest = hashlib.sha256(files["landmark"].read_bytes()).digest()
@@ -99,6 +105,7 @@ def hands_kitchen(
     parts = Proofs(
         part_models([files["landmark"], *packaged], runtime=engine, threads=threads),
         prove=partial(prove_in_child, where=where),
+        clock_ns=clock_ns,
     )
 
     def make() -> dict[Task, Answerer]:
@@ -112,7 +119,7 @@ def hands_kitchen(
             config=config,
         )
         split = SplitAnswerer(
-            parts, runtime=engine, threads=threads, max_subjects=max_hands, clock_ns=clock_ns
+            parts, runtime=part_engine, threads=threads, max_subjects=max_hands, clock_ns=clock_ns
         )
         return {Task.HANDS: EitherWay(whole=whole, parts=split)}
 

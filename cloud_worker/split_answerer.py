@@ -22,7 +22,6 @@ from schemas.messages import RefusalReason, TensorFrame
 from schemas.placements import Placement, PlacementIdError, placement_of
 
 MAX_OPEN = 8  # parts held open in a slot; each holds its weights and its arena
-PROOF_RETRY_MS = 1000  # a proof takes about so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,11 +101,9 @@ class SplitAnswerer:
         except PlacementIdError as error:
             raise CannotAnswerError(RefusalReason.UNKNOWN_PLACEMENT, str(error)) from error
         if not self._proofs.is_proved(model.digest, placement):
-            why = self._proofs.want(model.digest, placement)
+            not_yet = self._proofs.want(model.digest, placement)
             raise CannotAnswerError(
-                RefusalReason.UNKNOWN_PLACEMENT,
-                why or f"operators {placement.start} to {placement.end} are being proved here: ask again",
-                retry_after_ms=0 if why else PROOF_RETRY_MS,
+                RefusalReason.UNKNOWN_PLACEMENT, not_yet.detail, retry_after_ms=not_yet.retry_after_ms
             )
         return model, placement
 

@@ -35,11 +35,21 @@ def parity_in_child(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     canary_count: int = CANARY_COUNT,
     timeout_s: float = DEFAULT_TIMEOUT_S,
+    niceness: int = 0,
 ) -> ParityReport:
-    """``check_parity`` on made-up canaries in a child; a crash or a hang is a refusal that names the pair."""
+    """``check_parity`` on made-up canaries in a child; a crash or a hang is a refusal that names the pair.
+
+    ``niceness``: how far the child goes after other processes.
+    """
     places = Places(device=device, worker=worker or device)
     (report,) = places_in_child(
-        model, pairs, [places], shapes=shapes, canary_count=canary_count, timeout_s=timeout_s
+        model,
+        pairs,
+        [places],
+        shapes=shapes,
+        canary_count=canary_count,
+        timeout_s=timeout_s,
+        niceness=niceness,
     )
     return report
 
@@ -53,6 +63,7 @@ def places_in_child(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     canary_count: int = CANARY_COUNT,
     timeout_s: float = DEFAULT_TIMEOUT_S,
+    niceness: int = 0,
 ) -> tuple[ParityReport, ...]:
     """``check_places`` in a child; a crash or a hang is a refusal in all places that names the pair."""
     question = {
@@ -62,6 +73,7 @@ def places_in_child(
         "canaries": canary_count,
         "shapes": {name: list(shape) for name, shape in (shapes or {}).items()},
         "cpu_s": timeout_s * (os.cpu_count() or 1),
+        "niceness": niceness,
     }
     command = [sys.executable, "-m", MODULE]
     try:
@@ -94,7 +106,9 @@ def _failed(seen: str, reason: str, pairs: int) -> ParityReport:
     begun = [json.loads(line)[_PAIR] for line in seen.splitlines() if line.startswith(f'{{"{_PAIR}"')]
     where = f"pair {begun[-1][0]}, {begun[-1][1]}" if begun else "before the first pair"
     return ParityReport(
-        pairs=pairs, refused=f"the check crashed at {where}: {reason}; do not use this placement"
+        pairs=pairs,
+        refused=f"the check crashed at {where}: {reason}; do not use this placement",
+        unfinished=True,
     )
 
 
@@ -127,6 +141,7 @@ def _say(kind: str, value: object) -> None:
 
 def _main() -> int:
     question = json.load(sys.stdin)
+    os.nice(question["niceness"])
     confine(cpu_s=question["cpu_s"])
     reports = check_places(
         Path(question["model"]),

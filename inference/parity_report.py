@@ -36,7 +36,7 @@ class ParityReport:
     ``differing`` are the pairs that are not exact; ``stock_difference`` is that of the file as it came from the
     whole with its constants folded, None where no byte differs; ``fingerprints`` are those of that whole on the
     device's and on the worker's path; ``refused`` says why nothing, or not everything, was checked, and is empty
-    otherwise.
+    otherwise; ``unfinished``: because the check ended before it came to a judgement, so that another may come to one.
     """
 
     pairs: int = 0
@@ -47,6 +47,7 @@ class ParityReport:
     stock_difference: float | None = None
     fingerprints: tuple[str, ...] = ()
     refused: str = ""
+    unfinished: bool = False
 
     @property
     def passed(self) -> bool:

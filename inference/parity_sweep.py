@@ -46,4 +46,5 @@ def _joined(reports: Sequence[ParityReport]) -> ParityReport:
         stock_difference=max(stock, default=None),
         fingerprints=next((report.fingerprints for report in reports if report.fingerprints), ()),
         refused="; ".join(sorted({report.refused for report in reports} - {""})),
+        unfinished=any(report.unfinished for report in reports),
     )

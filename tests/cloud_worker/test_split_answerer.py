@@ -1,6 +1,9 @@
 """A worker's parts: proved before they are used, exact when they are, refused with what was expected otherwise."""
 
+import json
+import subprocess
 import threading
+import time
 from dataclasses import replace
 
 import cv2
@@ -10,9 +13,11 @@ import pytest
 from cloud_worker.errors import CannotAnswerError
 from cloud_worker.models import hands_kitchen
 from cloud_worker.part_models import part_models
-from cloud_worker.proofs import Proofs
+from cloud_worker.proof_plan import ProofLimits, Verdict
+from cloud_worker.proofs import NICENESS, Proofs, prove_in_child
 from cloud_worker.split_answerer import MAX_OPEN, SplitAnswerer
 from inference.live_tensors import Edge
+from inference.parity import KernelPath
 from inference.placed import open_part
 from inference.runtimes.registry import open_runtime
 from inference.tasks.landmark import hand_crop
@@ -24,6 +29,7 @@ from tests.cloud_worker.builders import header, request
 from tests.cloud_worker.conftest import until
 
 U_SHAPE = Placement(start=20, end=59)
+SOUND = Verdict()
 MIDDLES = [(20, end) for end in range(42, 58, 4)] + [(24, end) for end in range(42, 63, 4)]
 
 
@@ -53,10 +59,14 @@ def crop(hand_photos):
 @pytest.fixture
 def sound(models):
     """Proofs that every placement passes at once."""
-    proofs = Proofs(models, prove=lambda _model, _placement: "")
+    proofs = proofs_by(models, lambda _model, _placement: SOUND)
     proofs.start()
     yield proofs
     proofs.stop()
+
+
+def proofs_by(models, prove, **fields):
+    return Proofs(models, prove=prove, clock_ns=time.monotonic_ns, **fields)
 
 
 def answerer(proofs, runtime):
@@ -111,7 +121,7 @@ def test_a_proved_part_gives_the_bytes_of_the_whole_models_tensors(placement, mo
 
 def test_an_unproved_placement_is_refused_until_its_proof_is_there(model, models, runtime, crop):
     gate, told = threading.Event(), threading.Event()
-    proofs = Proofs(models, prove=lambda _model, _placement: "" if gate.wait(20) else "no gate")
+    proofs = proofs_by(models, lambda _model, _placement: SOUND if gate.wait(20) else Verdict(why="no gate"))
     proofs.on_proved = told.set
     proofs.start()
     split = answerer(proofs, runtime)
@@ -131,7 +141,7 @@ def test_an_unproved_placement_is_refused_until_its_proof_is_there(model, models
 
 
 def test_a_placement_that_failed_its_proof_is_refused_for_good_with_the_reason(model, models, runtime, crop):
-    proofs = Proofs(models, prove=lambda _model, _placement: "its results differ from the whole's by up to 3")
+    proofs = proofs_by(models, lambda _model, _placement: Verdict(why="its results differ by up to 3"))
     proofs.start()
     split = answerer(proofs, runtime)
     asked = ask(model, U_SHAPE, live(model, runtime, crop, U_SHAPE))
@@ -141,21 +151,24 @@ def test_a_placement_that_failed_its_proof_is_refused_for_good_with_the_reason(m
     proofs.stop()
 
 
-def test_a_proof_that_breaks_is_a_failed_one_and_the_next_is_still_made(model, models):
+def test_a_proof_that_breaks_is_to_be_tried_again_and_the_next_is_still_made(model, models):
     def prove_or_break(_model, placement):
-        return "" if placement == U_SHAPE else 1 / 0
+        return SOUND if placement == U_SHAPE else 1 / 0
 
-    proofs = Proofs(models, prove=prove_or_break)
+    proofs = proofs_by(models, prove_or_break)
     proofs.start()
     broken = Placement(start=0, end=63)
     proofs.want(model.digest, broken)
     prove(proofs, model, U_SHAPE)
-    assert "ZeroDivisionError" in proofs.want(model.digest, broken)
+    not_yet = proofs.want(model.digest, broken)
+    assert "ZeroDivisionError" in not_yet.detail
+    assert not_yet.retry_after_ms > 0
     proofs.stop()
 
 
 def test_more_placements_than_a_presence_may_name_push_out_the_least_used(model, models):
-    proofs = Proofs(models, prove=lambda _model, _placement: "")
+    limits = ProofLimits(per_minute=MAX_PLACEMENTS + 1)
+    proofs = proofs_by(models, lambda _model, _placement: SOUND, limits=limits)
     proofs.start()
     positions = [cut.position for cut in model.split.cuts]
     pairs = [Placement(start=s, end=e) for s in positions[:2] for e in positions[2:40]][: MAX_PLACEMENTS + 1]
@@ -210,7 +223,7 @@ def test_tensors_that_the_part_does_not_read_are_refused(name, reason, model, ru
 
 
 def test_positions_models_and_ids_that_cannot_be_are_refused_without_a_proof(model, models, runtime, crop):
-    proofs = Proofs(models, prove=lambda _model, _placement: pytest.fail("nothing is to be proved"))
+    proofs = proofs_by(models, lambda _model, _placement: pytest.fail("nothing is to be proved"))
     split = answerer(proofs, runtime)
     tensors = live(model, runtime, crop, U_SHAPE)
     beyond = refusal(split, ask(model, Placement(start=20, end=6400), tensors))
@@ -244,9 +257,93 @@ def test_the_real_proof_runs_in_a_child_and_offers_the_placement(models_dir):
     assert set(kitchen.kernels) >= {digest.hex()}
     proofs.start()
     proofs.want(digest, U_SHAPE)
-    until(lambda: proofs.is_proved(digest, U_SHAPE) or proofs.want(digest, U_SHAPE), what="the proof")
+    until(
+        lambda: (
+            proofs.is_proved(digest, U_SHAPE) or "being proved" not in proofs.want(digest, U_SHAPE).detail
+        ),
+        what="the proof",
+    )
     assert proofs.placements() == {digest.hex(): (U_SHAPE.id,)}
     proofs.stop()
+
+
+def test_a_listener_that_breaks_does_not_end_the_proofs(model, models):
+    proofs = proofs_by(models, lambda _model, _placement: SOUND)
+    proofs.on_proved = lambda: 1 / 0
+    proofs.start()
+    prove(proofs, model, U_SHAPE)
+    prove(proofs, model, Placement(start=0, end=63))
+    proofs.stop()
+
+
+def test_a_stopped_worker_begins_no_proof_that_still_waits(model, models):
+    begun, gate, proved = threading.Event(), threading.Event(), []
+
+    def hold(_model, placement):
+        proved.append(placement)
+        begun.set()
+        gate.wait(20)
+        return SOUND
+
+    proofs = proofs_by(models, hold)
+    proofs.start()
+    proofs.want(model.digest, U_SHAPE)
+    assert begun.wait(20)
+    proofs.want(model.digest, Placement(start=0, end=63))
+    proofs.stop()
+    gate.set()
+    proofs._thread.join(20)
+    assert not proofs._thread.is_alive()
+    assert proved == [U_SHAPE]
+
+
+def answered(**report):
+    row = {"pairs": 1, "exact": 1, "differing": [], "fingerprints": [], **report}
+    return json.dumps({"answer": [row]}) + "\n"
+
+
+def raises(error):
+    raise error
+
+
+CHILDREN = {
+    "timed out": (
+        lambda _cmd: raises(subprocess.TimeoutExpired("x", 1, output=b"")),
+        "gave no answer",
+        False,
+    ),
+    "no child": (lambda _cmd: raises(BlockingIOError(11, "try again")), "could be started", False),
+    "no import": (lambda cmd: done(cmd, 1, stderr="ImportError: no room"), "ImportError: no room", False),
+    "crashed": (lambda cmd: done(cmd, -11), "SIGSEGV", False),
+    "refused": (lambda cmd: done(cmd, 0, answered(refused="no such operator")), "no such operator", True),
+    "differs": (lambda cmd: done(cmd, 0, answered(exact=0, max_difference=3.0)), "by up to 3", True),
+    "folded differs": (lambda cmd: done(cmd, 0, answered(stock_difference=0.5)), "constants folded", True),
+    "other kernels": (
+        lambda cmd: done(cmd, 0, answered(fingerprints=["f" * 64])),
+        "restart the worker",
+        True,
+    ),
+}
+
+
+def done(command, code, stdout="", stderr=""):
+    return subprocess.CompletedProcess(command, code, stdout=stdout, stderr=stderr)
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+def test_what_became_of_the_proving_child_says_whether_another_proof_is_worth_it(name, model, monkeypatch):
+    answer, text, final = CHILDREN[name]
+    asked = []
+
+    def run(command, *, input, **_options):  # noqa: A002 - the name that subprocess gives it
+        asked.append(json.loads(input))
+        return answer(command)
+
+    monkeypatch.setattr("inference.parity_child.subprocess.run", run)
+    verdict = prove_in_child(model, U_SHAPE, where=KernelPath())
+    assert text in verdict.why
+    assert verdict.final is final
+    assert asked[0]["niceness"] == NICENESS > 0
 
 
 def test_files_that_cannot_be_cut_are_left_out_and_the_others_kept(models_dir, runtime, tmp_path, model):

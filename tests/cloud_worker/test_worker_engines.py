@@ -19,9 +19,15 @@ HAND_ENGINES = [
 ]
 
 
-def kitchen(folder, runtime):
+def kitchen(folder, runtime, **options):
     return hands_kitchen(
-        folder, runtime=runtime, max_hands=1, max_pixels=1 << 20, clock_ns=lambda: 0, variant="lite"
+        folder,
+        runtime=runtime,
+        max_hands=1,
+        max_pixels=1 << 20,
+        clock_ns=lambda: 0,
+        variant="lite",
+        **options,
     )
 
 
@@ -48,3 +54,20 @@ def test_an_engine_that_is_not_installed_is_refused_with_its_extra(word, models_
 def test_a_folder_without_a_file_for_the_engine_is_refused_with_the_likeliest_name(models_dir):
     with pytest.raises(WorkerConfigError, match=r"palm_detection_lite\.param"):
         kitchen(models_dir, "ncnn")
+
+
+def test_a_second_slot_and_a_second_start_convert_no_model_again(models_dir, tmp_path):
+    try:
+        open_runtime("mnn")
+    except RuntimeMissingError as error:
+        missing(str(error))
+    kept = tmp_path / "conversions"
+    files = []
+    for _ in range(2):
+        made = kitchen(models_dir, "mnn", conversions=kept)
+        for _ in range(2):
+            for answerer in made.make_answerers().values():
+                answerer.close()
+            files.append({path.name: path.stat().st_mtime_ns for path in kept.iterdir()})
+    assert len(files[0]) == 2  # palm and landmark
+    assert all(row == files[0] for row in files)
