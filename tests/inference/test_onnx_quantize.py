@@ -101,13 +101,3 @@ def test_a_model_without_weights_is_refused_as_nothing_became_int8():
     )
     with pytest.raises(QuantiseRefusedError, match="no weight became int8"):
         quantise_onnx_dynamic(content)
-
-
-def test_yolox_nano_becomes_int8_at_less_than_half_its_size(shared_data, tmp_path):
-    content = (shared_data / "models" / "yolox_nano.onnx").read_bytes()
-    given = [
-        {"images": 255 * sample["images"]} for sample in samples(1, shape=(1, 3, 416, 416), name="images")
-    ]
-    quantised = quantise_onnx_static(content, samples=given)
-    assert len(quantised) < len(content) / 2
-    assert run(quantised, given[0], tmp_path)[0].shape == (1, 3549, 85)

@@ -104,12 +104,6 @@ def test_sampled_cuts_of_the_text_models_are_exact_at_equal_thread_count(name, t
     _check_sampled(content, shapes=SHAPES[name], runtime=exact, tmp_path=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["yolox_nano.onnx", "yolov5n_fp16_jinyu.onnx"])
-def test_sampled_cuts_of_the_detectors_are_exact_at_equal_thread_count(name, shared_data, exact, tmp_path):
-    content = (shared_data / "models" / name).read_bytes()
-    _check_sampled(content, shapes={}, runtime=exact, tmp_path=tmp_path)
-
-
 def _check_sampled(content, *, shapes, runtime, tmp_path):
     split = split_onnx(content, shapes=shapes)
     inputs = inputs_of(split)

@@ -8,7 +8,6 @@ from inference.parity import (
     Places,
     check_parity,
     check_places,
-    cut_pairs,
     difference,
     random_pairs,
 )
@@ -17,24 +16,11 @@ from inference.runtimes.options import RuntimeOptions
 from inference.split import split_model
 
 PLAIN = RuntimeOptions(delegates=())
-SMALL = ("kws_ref_model", "pretrainedResnet_quant", "ad01_fp32", "str_ww_ref_model")
 
 
 @pytest.fixture(scope="module")
 def landmark(models_dir):
     return models_dir / "hand_landmark_lite.tflite"
-
-
-@pytest.mark.parametrize("options", [RuntimeOptions(), PLAIN], ids=["xnnpack", "plain"])
-@pytest.mark.parametrize("name", SMALL)
-def test_every_cut_and_many_pairs_of_small_models_are_exact(shared_data, name, options):
-    path = shared_data / "models" / "mlperf_tiny" / f"{name}.tflite"
-    cuts = split_model(path.read_bytes()).cuts
-    pairs = cut_pairs(cuts) + random_pairs(cuts, count=10, seed=1)
-    report = check_parity(path, pairs, device=KernelPath(options=options))
-    assert report.passed, report
-    assert report.max_difference == 0
-    assert report.stock_difference is None
 
 
 def test_float_parts_are_exact_whatever_the_threads_of_each_place(landmark):

@@ -80,6 +80,19 @@ def test_constants_that_lie_behind_the_flatbuffer_come_into_the_parts_that_need_
     assert _run(content, [0, 1, 2], x=_x(1, 1, 1, 1))["y"].tolist() == [[6, 8, 10, 12]]
 
 
+def test_options_that_lie_behind_the_flatbuffer_come_into_the_part_of_their_operator():
+    made = Made(outputs=("boxes",))
+    made.operator("MUL", ["x", "x"], ["a"])
+    operator = made.operator("CUSTOM", ["a", "x"], ["boxes"], custom="TFLite_Detection_PostProcess")
+    behind = len(made.content()) + 64
+    operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize = behind, 6
+    content = made.content().ljust(behind, b"\0") + b"option"
+    split = split_model(content)
+    assert bytes(parse_graph(split.part(1, 2)).unpack().subgraphs[0].operators[0].customOptions) == b"option"
+    with pytest.raises(GraphError, match="cut short"):
+        split_model(content[:-1])
+
+
 def _signed(key: str, inputs: dict[str, int], outputs: dict[str, int]):
     signature = schema.SignatureDefT(signatureKey=key, subgraphIndex=0)
     signature.inputs = [schema.TensorMapT(name=name, tensorIndex=index) for name, index in inputs.items()]
@@ -106,14 +119,6 @@ def test_a_model_with_several_signatures_is_cut_as_one_without():
     values = _run(content, [0, 1, 2], x=_x(3, 4, 5, 6), w=_x(1, 1, 1, 2))
     assert [values[name].tolist() for name in ("y", "z")] == [[[2, 3, 4, 4]], [[6, 12, 20, 24]]]
     assert values["z"].tobytes() == _run(content, [0, 2], x=_x(3, 4, 5, 6), w=_x(1, 1, 1, 2))["z"].tobytes()
-
-
-def test_quantisation_crosses_with_the_tensor(shared_data):
-    split = split_model((shared_data / "models" / "mlperf_tiny" / "vww_96_int8.tflite").read_bytes())
-    crossing = split.flow.tensors[split.cuts[9].crossing[0]]
-    part = open_part(split, split.cuts[9].position, len(split.flow.operators), runtime=open_runtime("litert"))
-    spec = part.model.inputs()[0]
-    assert (spec.dtype, spec.scale, spec.zero_point) == ("int8", crossing.scale, crossing.zero_point)
 
 
 def test_a_skip_connection_and_a_tensor_read_twice_survive_every_pair_of_cuts():
