@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 from inference.errors import GraphError
 from inference.graph_bounds import Bounds, check_bounds, wrong_count
@@ -163,9 +164,28 @@ def unpack(content: bytes, /) -> Document:
 def _unpacked(content: bytes) -> Document:
     document = schema.ModelT.InitFromPackedBuf(content)
     bounds = Bounds(content)  # of what lies behind the FlatBuffer
+    # Offsets 0 and 1 mean "stored inside"; larger ones point behind the FlatBuffer.
     for buffer in document.buffers or []:
-        _bring_in(buffer, content, bounds)
+        if buffer.offset > 1:
+            buffer.data = _behind(content, buffer.offset, buffer.size, bounds)
+            buffer.offset = buffer.size = 0
+    for operator in (row for subgraph in document.subgraphs or [] for row in subgraph.operators or []):
+        if operator.largeCustomOptionsOffset > 1:
+            where = operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize
+            operator.customOptions = _behind(content, *where, bounds)
+            operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0
     return document
+
+
+def _behind(content: bytes, offset: int, size: int, bounds: Bounds) -> NDArray[np.uint8]:
+    end = offset + size
+    if end > len(content):
+        msg = (
+            f"an external buffer ends at byte {end} of {len(content)}: the file is cut short, fetch it again"
+        )
+        raise GraphError(msg)
+    bounds.charge(size)
+    return np.frombuffer(content, np.uint8, size, offset)
 
 
 def operator_name(document: Document, operator: Any) -> str:
@@ -175,21 +195,6 @@ def operator_name(document: Document, operator: Any) -> str:
     if code.customCode == POST_PROCESS.encode():
         return POST_PROCESS
     return str(_OPERATORS.get(number, f"UNKNOWN_{number}"))
-
-
-def _bring_in(buffer: Any, content: bytes, bounds: Bounds) -> None:
-    # Offsets 0 and 1 mean "stored inside"; larger ones point behind the flatbuffer.
-    if buffer.offset <= 1:
-        return
-    end = buffer.offset + buffer.size
-    if end > len(content):
-        msg = (
-            f"an external buffer ends at byte {end} of {len(content)}: the file is cut short, fetch it again"
-        )
-        raise GraphError(msg)
-    bounds.charge(buffer.size)
-    buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-    buffer.offset = buffer.size = 0
 
 
 def _refuse_unsupported(document: Document) -> None:
