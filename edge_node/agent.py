@@ -35,7 +35,9 @@ from schemas.verify import check_sender
 
 _log = structlog.get_logger("edge_node.agent")
 Document = TypeVar("Document", bound=BaseModel)
-Later = Callable[[float, Callable[[], None]], object]  # (delay in seconds, call), on the road's thread
+Later = Callable[
+    [float, Callable[[], None]], object
+]  # (delay in seconds, call): on the road's thread, from any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +143,20 @@ class Agent:
         self._correct_presence()
 
     def _correct_presence(self) -> None:
-        """Say it again where a birth was said and says otherwise by now; without one, the birth will say it."""
-        if self._road is not None and self._session and self._kernels != self._kernels_said:
+        """Say it again where a birth was said and says otherwise by now; without one, the birth will say it.
+
+        On the road's thread, where births are made: from elsewhere it could name the session before this one, and
+        whoever hears that takes the will of this one for an old one.
+        """
+        if self._later is not None and self._says_otherwise():
+            self._later(0, self._correct_presence_here)
+
+    def _correct_presence_here(self) -> None:
+        if self._says_otherwise():
             self._announce_presence()
+
+    def _says_otherwise(self) -> bool:
+        return self._session > 0 and self._kernels != self._kernels_said
 
     def leave(self) -> None:
         """Say goodbye, for good: a clean disconnect sends no will."""

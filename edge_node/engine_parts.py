@@ -5,15 +5,16 @@ Runs on the caller's thread (at the start, or the updater's), never on the frame
 
 import statistics
 from collections.abc import Callable
+from contextlib import closing
 
 from edge_node.jobs import EngineParts
 from inference.errors import TaskError
 from inference.fingerprint import canaries_for
-from inference.placed import run_whole
+from inference.placed import open_part, run_whole
 from inference.runtimes.base import Runtime
 from inference.split import SplitModel
 from inference.tasks.hands import HandTask
-from inference.tasks.hands_split import open_split_hands
+from inference.tasks.hands_split import SplitHands, open_split_hands
 from schemas.placements import Placement
 from schemas.topics import row
 
@@ -38,6 +39,16 @@ def open_engine_parts(
         TaskError: so many hands' tensors do not fit a message.
     """
     hands = open_split_hands(task, split=split, placement=placement, runtime=runtime, clock_ns=clock_ns)
+    try:
+        _check_room(hands, max_hands=max_hands)
+        head_share, tail_share = _shares(hands, split, runtime=runtime, clock_ns=clock_ns)
+    except BaseException:
+        hands.close()
+        raise
+    return EngineParts(placement=placement, hands=hands, head_share=head_share, tail_share=tail_share)
+
+
+def _check_room(hands: SplitHands, *, max_hands: int) -> None:
     for stream, each_bytes in (("infer", hands.up_bytes), ("result", hands.down_bytes)):
         room = row(stream).max_payload_bytes - HEAD_BYTES
         if max_hands * each_bytes > room:
@@ -45,10 +56,20 @@ def open_engine_parts(
                 f"{max_hands} x {each_bytes} bytes of tensors would travel, a message has room for {room}: "
                 f"choose a narrower cut or fewer hands"
             )
+
+
+def _shares(
+    hands: SplitHands, split: SplitModel, *, runtime: Runtime, clock_ns: Callable[[], int]
+) -> tuple[float, float]:
+    """What part of a whole run head and tail take.
+
+    The whole is opened for this alone: the task's own model belongs to the slot's thread, which may run it right now.
+    """
     flow = split.flow
     (canary,) = canaries_for(flow, count=1)
     values = {flow.tensors[index].name: array for index, array in zip(flow.inputs, canary, strict=True)}
-    whole_ns = _median_ns(lambda: task.landmark.run(canary), clock_ns=clock_ns)
+    with closing(open_part(split, 0, len(flow.operators), runtime=runtime)) as whole:
+        whole_ns = _median_ns(lambda: whole.run(values), clock_ns=clock_ns)
     head_ns = tail_ns = 0
     if hands.head is not None:
         head = hands.head
@@ -60,12 +81,7 @@ def open_engine_parts(
             run_whole([hands.head] if hands.head else [], values) | hands.blank_return(),
         )
         tail_ns = _median_ns(lambda: tail.run(needed), clock_ns=clock_ns)
-    return EngineParts(
-        placement=placement,
-        hands=hands,
-        head_share=min(1.0, head_ns / max(1, whole_ns)),
-        tail_share=min(1.0, tail_ns / max(1, whole_ns)),
-    )
+    return min(1.0, head_ns / max(1, whole_ns)), min(1.0, tail_ns / max(1, whole_ns))
 
 
 def _median_ns(run: Callable[[], object], *, clock_ns: Callable[[], int]) -> int:

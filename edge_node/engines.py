@@ -16,7 +16,7 @@ from edge_node.device_class import Segment
 from edge_node.engine_parts import open_engine_parts
 from edge_node.errors import PlacementMisfitError, SettingsError
 from edge_node.jobs import Engine
-from inference.errors import InferenceError
+from inference.errors import InferenceError, ModelPackageError
 from inference.fingerprint import canaries_of, kernel_fingerprint
 from inference.runtimes.base import Model, Runtime
 from inference.split import split_model
@@ -97,7 +97,7 @@ class EngineMaker:
                 f"the engine {engine.label} cannot be cut: use another policy than split"
             )
         try:
-            content = self._files[engine.digest].read_bytes()
+            content = self._content(engine.digest)
             parts = open_engine_parts(
                 engine.task,
                 split_model(content),
@@ -111,6 +111,14 @@ class EngineMaker:
                 f"the placement {wanted.start}:{wanted.end} does not fit {engine.label}: {error}"
             ) from error
         return replace(engine, parts=parts)
+
+    def _content(self, digest: str) -> bytes:
+        content = self._files[digest].read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ModelPackageError(
+                f"{self._files[digest]} was changed since it was loaded: start this headset again"
+            )
+        return content
 
     def _load(self, path: Path) -> Model:
         try:

@@ -230,8 +230,8 @@ class Headset:
         return {"policy": journey.config.policy, "mode": journey.mode.value, "reason": journey.reason}
 
     def _place(self, engine: Engine, config: SplitConfig, done: Callable[[], None]) -> None:
-        def swap(_now_ns: int) -> None:
-            self._journey.local.use(engine)
+        def swap(now_ns: int) -> None:
+            self._journey.local.use(engine, now_ns=now_ns)
             self.agent.tell_kernel(engine.digest, engine.kernel)
             if config != self._journey.config:
                 self._journey.use(config)

@@ -35,6 +35,9 @@ class SplitPerceiver(Protocol):
     def look(self, image_rgb: Image, *, rois: Sequence[Roi] = ()) -> Looked:
         """Everything before the worker's part, for an image (H, W, 3) RGB."""
 
+    def misfit(self, looked: Looked, returned: Sequence[Tensor]) -> str:
+        """Why what came back cannot be finished with, empty where it can; takes no time."""
+
     def finish(self, looked: Looked, returned: Sequence[Tensor]) -> HandsResult:
         """Everything behind it, with what the worker returned."""
 

@@ -28,6 +28,7 @@ from schemas.messages import Task
 
 NS_PER_MS = 1_000_000
 LATENESS_QUANTILE = 0.99
+KEPT_HERE_FRAMES = 60  # for want of time for parts, before what is known of parts is doubted
 NO_TIME_FOR_PARTS = "a whole run must begin before a head would be done: allow frames a longer deadline"
 
 
@@ -66,6 +67,7 @@ class Journey:
         )
         self._out = WayOut(remote=remote, local=self.local, answers=self.answers, flights=self._flights)
         self._mode = Path.LOCAL
+        self._kept_here = 0  # frames since parts were last doubted
         self.reason = "no frame was scheduled yet"  # of the newest decision
         self.use(config)
 
@@ -165,6 +167,7 @@ class Journey:
         decision = self._policy.decide(view)
         if decision.path is Path.SPLIT and self._is_too_late_for_parts(flight, now_ns=now_ns):
             decision = Decision(path=Path.LOCAL, worker=None, reason=NO_TIME_FOR_PARTS)
+            self._doubt_parts()
         flight.worker, flight.rtt_ns = view.worker, self.remote.rtts.last_ns(view.worker)
         self._note_mode(flight, decision.path, decision.reason)
         self._out.begin(flight, captured, decision, now_ns=now_ns)
@@ -174,6 +177,13 @@ class Journey:
         share = self.local.engine.share(JobKind.HEAD)
         head_ns = self.perception.duration_ns(JobKind.HEAD, 0.5, share=share)
         return now_ns + head_ns >= self._hedge_at_ns(flight, mode=Path.SPLIT)
+
+    def _doubt_parts(self) -> None:
+        """While none run nothing is learned of parts, and one slow run would keep every later frame here."""
+        self._kept_here += 1
+        if self._kept_here >= KEPT_HERE_FRAMES:
+            self._kept_here = 0
+            self.perception.forget_parts()
 
     def _note_mode(self, flight: Flight, path: Path, reason: str) -> None:
         flight.mode, self.reason = path, reason

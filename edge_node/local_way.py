@@ -52,8 +52,14 @@ class LocalWay:
         """What the next local run starts with."""
         return self._engine
 
-    def use(self, engine: Engine) -> None:
-        """Start with this engine from the next run on."""
+    def use(self, engine: Engine, *, now_ns: int) -> None:
+        """Start with this engine from the next run on.
+
+        Heads that still wait become whole runs: their worker was chosen for the parts of the engine before.
+        """
+        if engine is not self._engine:
+            for flight in self._those_waiting(JobKind.HEAD):
+                self.queue(flight, now_ns=now_ns, instead_of_head="another engine")
         self._engine = engine
         self.perception.watch(engine)
 
@@ -61,11 +67,11 @@ class LocalWay:
         """Run the engine once even where no frame needs it, as soon as the slot is free."""
         self._trial_wanted = True
 
-    def queue(self, flight: Flight, *, now_ns: int) -> None:
+    def queue(self, flight: Flight, *, now_ns: int, instead_of_head: str = "no time left") -> None:
         """Let a frame wait to be computed whole; a head of it that still waits is not worth it any more."""
         if flight.jobs[JobKind.HEAD] is Stage.WAITING:
             flight.jobs[JobKind.HEAD] = Stage.ENDED
-            flight.end(Path.SPLIT, now_ns=now_ns, result="no time left")
+            flight.end(Path.SPLIT, now_ns=now_ns, result=instead_of_head)
         flight.begin(Path.LOCAL, now_ns=now_ns)
         self._enter(flight, JobKind.WHOLE, now_ns=now_ns)
 

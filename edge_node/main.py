@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from broker.reactor import Reactor
 from broker.road import Road, Traffic
 from broker.session import Session
 from broker.session_config import SessionConfig
-from edge_node.agent import Identity
+from edge_node.agent import Identity, Later
 from edge_node.device_class import DEVICE_CLASSES
 from edge_node.engines import EngineMaker
 from edge_node.frames import Source, SourcePlace
@@ -94,7 +95,7 @@ def _run_held(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) ->
                 ),
             )
             roads = _open_roads(settings, identity, headset, reactor=reactor)
-            headset.open(control=roads.control, data=roads.data, later=reactor.call_later)
+            headset.open(control=roads.control, data=roads.data, later=_later_on(reactor))
             on_ready(headset)
             recording = _recording(settings, source)
             try:
@@ -106,6 +107,15 @@ def _run_held(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) ->
         return summary
     finally:
         source.close()
+
+
+def _later_on(reactor: Reactor) -> Later:
+    """Timers of the reactor, from any thread."""
+
+    def begin(delay_s: float, call: Callable[[], None]) -> None:
+        reactor.call_later(delay_s, call)
+
+    return lambda delay_s, call: reactor.call_soon(partial(begin, delay_s, call))
 
 
 def _recording(settings: NodeSettings, source: Source) -> Recording | None:

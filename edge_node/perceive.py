@@ -62,7 +62,8 @@ class Perception:
         self._running: Job | None = None
         self._held: Perceived | None = None
         self.durations = Quantiles(prior_ns=prior_ns)  # of whole runs
-        self._parts = {kind: Quantiles(prior_ns=0) for kind in PARTS}
+        self._parts: dict[JobKind, Quantiles] = {}
+        self.forget_parts()
         self.use = SlotUse()
         self.runs: EngineRuns | None = None
 
@@ -70,6 +71,11 @@ class Perception:
         """Count the runs of this engine from now on; those of the one before are forgotten."""
         if self.runs is None or self.runs.engine is not engine:
             self.runs = EngineRuns(engine=engine)
+            self.forget_parts()  # another engine's parts take another time
+
+    def forget_parts(self) -> None:
+        """Take parts for their share of a whole run again, until they are measured anew."""
+        self._parts = {kind: Quantiles(prior_ns=0) for kind in PARTS}
 
     @property
     def busy(self) -> bool:

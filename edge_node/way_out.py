@@ -79,11 +79,26 @@ class WayOut:
             flight.end(flight.mode, now_ns=now_ns, result=f"refused {reply.refusal}")
             self.hedge_all()
         elif reply.result is None:
-            self._local.queue_tail(flight, reply.tensors, now_ns=now_ns)
+            self._hear_part(flight, reply, now_ns=now_ns)
         else:
             flight.end(flight.mode, now_ns=now_ns, result="late" if overdue else "ok")
             model = reply.model_digest[:12]
             self._answers.fresh(flight, reply.result, path=Path.OFFLOAD, model=model, now_ns=now_ns)
+
+    def _hear_part(self, flight: Flight, reply: RemoteReply, *, now_ns: int) -> None:
+        """A worker returned live tensors; one that returns others than the part's is left alone for a while.
+
+        They are looked at here, because a tail that failed on them would count against the engine.
+        """
+        engine, looked = flight.engine, flight.looked
+        if engine is None or engine.parts is None or looked is None:
+            raise ValueError(f"frame {flight.frame_id} has no head: nobody was asked for its part")
+        if engine.parts.hands.misfit(looked, reply.tensors):
+            flight.end(flight.mode, now_ns=now_ns, result="wrong tensors")
+            self._remote.rest(reply.worker, now_ns=now_ns)
+            self.hedge_all()
+        else:
+            self._local.queue_tail(flight, reply.tensors, now_ns=now_ns)
 
     def overdue_at_ns(self, flight: Flight) -> int:
         """When the reply to a frame that is out counts as missing."""

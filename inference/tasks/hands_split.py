@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.errors import TaskError
 from inference.live_tensors import Edge, spec_of
 from inference.placed import Part, open_part
 from inference.runtimes.base import Array, Runtime
@@ -114,6 +115,14 @@ class SplitHands:
             palm_ran=searched,
             timings_ns={"palm": found_ns - started_ns, "head": self._clock_ns() - found_ns},
         )
+
+    def misfit(self, looked: Looked, returned: Sequence[Tensor]) -> str:
+        """Why ``finish`` would refuse what came back, empty where it fits; looks at names, shapes and types alone."""
+        try:
+            self._down.unpack(returned, subjects=len(looked.rois))
+        except TaskError as error:
+            return str(error)
+        return ""
 
     def finish(self, looked: Looked, returned: Sequence[Tensor]) -> HandsResult:
         """Run the tail on what the worker returned and read the hands.

@@ -52,6 +52,10 @@ class NoParts:
     def look(self, image_rgb, *, rois=()):
         raise AssertionError("the test's slot does not run jobs")
 
+    def misfit(self, looked, returned):
+        names = ([tensor.name for tensor in tensors] for tensors in (returned, looked.tensors))
+        return "" if next(names) == next(names) else "other tensors"
+
     def finish(self, looked, returned):
         assert (looked.tensors, returned) == ((), ())
         return HandsResult(palm_ran=True)

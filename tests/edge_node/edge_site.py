@@ -322,9 +322,12 @@ class Site:
         control = self.broker.road(f"c{self.identity.boot_id.hex()}", birth=self.headset.agent.birth)
         self.data_id = f"d{self.identity.boot_id.hex()}"
         data = self.broker.road(self.data_id, traffic=Traffic.DATA)
-        self.headset.open(control=control, data=data, later=self.reactor.call_later)
+        self.headset.open(control=control, data=data, later=self._later)
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
+
+    def _later(self, delay_s, call):
+        self.reactor.call_soon(lambda: self.reactor.call_later(delay_s, call))
 
     def _run(self):
         try:

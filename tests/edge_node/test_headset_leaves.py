@@ -81,3 +81,19 @@ def test_a_resync_or_a_resend_after_the_goodbye_is_not_answered_with_online(leav
     leaver.office.publish(topic("device-command", site=SITE, device=DEVICE), canonical_bytes(command), qos=1)
     until(lambda: leaver.road.counters.sent == 2, what="the reply to the command")
     assert leaver.said() == [True, False]
+
+
+def test_a_kernel_is_told_of_on_the_roads_thread_and_only_where_the_birth_said_otherwise(leaver):
+    model, kernel = "a" * 64, "b" * 64
+    leaver.agent.tell_kernel(model, kernel)
+    (correct,) = leaver.timers
+    leaver.broker.cut("headset")
+    until(lambda: leaver.seen[-1]["session"] == 2 and leaver.seen[-1]["online"], what="the next birth")
+    assert leaver.seen[-1]["kernels"] == {model: kernel}
+    sent = leaver.road.counters.sent
+    correct()  # too late: it was said at birth
+    assert leaver.road.counters.sent == sent
+    leaver.agent.tell_kernel(model, "c" * 64)
+    leaver.timers[-1]()
+    until(lambda: leaver.seen[-1]["kernels"] == {model: "c" * 64}, what="the other kernel")
+    assert leaver.seen[-1]["session"] == 2

@@ -245,7 +245,7 @@ def test_a_trial_of_the_engine_runs_beside_an_offloaded_frame_and_answers_nothin
 def test_runs_are_counted_for_the_engine_in_place_only():
     b = Bench()
     b.frame()
-    b.journey.local.use(replace(ENGINE, label="new"))
+    b.journey.local.use(replace(ENGINE, label="new"), now_ns=b.now_ns)
     b.wait(5)
     b.local_done(error="the old one fails")
     assert (b.perception.runs.well, b.perception.runs.failed) == (0, 0)

@@ -23,6 +23,7 @@ from edge_node.decide import Path
 from edge_node.device_class import Portion, Segment
 from edge_node.flight import frame_line
 from edge_node.jobs import JobDone, JobKind
+from edge_node.journey import KEPT_HERE_FRAMES
 from edge_node.outcome import Outcome
 from edge_node.perceive import portions
 
@@ -213,7 +214,7 @@ def test_a_tail_goes_on_with_the_engine_of_its_head_whatever_was_installed_meanw
     frame = b.frame()
     b.wait(4)
     b.local_done()
-    b.journey.local.use(ENGINE)
+    b.journey.local.use(ENGINE, now_ns=b.now_ns)
     b.part_reply(frame)
     assert b.starter.jobs[-1].engine is CUT_ENGINE
     b.local_done()
@@ -221,6 +222,70 @@ def test_a_tail_goes_on_with_the_engine_of_its_head_whatever_was_installed_meanw
     b.frame()
     assert b.starter.jobs[-1].engine is ENGINE
     assert "not cut at this placement" in b.journey.reason
+
+
+def test_a_head_that_waits_while_another_engine_is_installed_becomes_a_whole_run_of_that():
+    """Run as a head it would fail there, and the failure would count against the new engine."""
+    b = bench()
+    b.frame()  # its head holds the slot
+    b.wait(3)
+    waits = b.frame()
+    b.journey.local.use(ENGINE, now_ns=b.now_ns)
+    b.local_done()
+    assert jobs(b)[-1] == (JobKind.WHOLE, waits)
+    assert b.starter.jobs[-1].engine is ENGINE
+    b.wait(10)
+    b.local_done()
+    assert (b.perception.runs.well, b.perception.runs.failed) == (1, 0)
+    assert [(row.path, row.result) for row in b.lines[-1].attempts] == [
+        (Path.SPLIT, "another engine"),
+        (Path.LOCAL, "ok"),
+    ]
+
+
+def test_one_slow_part_does_not_keep_frames_here_for_ever():
+    b = bench()
+    split_once(b)
+    frame = b.frame()
+    b.wait(4)
+    b.local_done()
+    b.part_reply(frame)
+    b.wait(95)
+    b.local_done(started_ns=b.now_ns - 95 * MS)  # a stall in a tail: it looks as if nothing were in time
+    kept = 0
+    while jobs(b)[-1][0] is not JobKind.HEAD:
+        b.frame()
+        kept += jobs(b)[-1][0] is JobKind.WHOLE
+        b.wait(30)
+        if jobs(b)[-1][0] is JobKind.WHOLE:
+            b.local_done()
+        assert kept <= KEPT_HERE_FRAMES
+        b.wait(3)
+    assert kept == KEPT_HERE_FRAMES
+
+
+def test_another_engines_parts_are_measured_anew():
+    b = bench()
+    split_once(b)
+    assert b.perception.duration_ns(JobKind.HEAD, 0.5, share=0.5) == 10 * MS
+    b.journey.local.use(replace(CUT_ENGINE, label="new"), now_ns=b.now_ns)
+    assert b.perception.duration_ns(JobKind.HEAD, 0.5, share=0.5) == 5 * MS  # half of the whole's
+
+
+def test_tensors_that_the_part_does_not_return_start_the_whole_run_and_rest_the_worker():
+    b = bench()
+    frame = b.frame()
+    b.wait(4)
+    b.local_done()
+    b.part_reply(frame, tensors=(replace(LIVE[0], name="0/lie"),))
+    assert jobs(b)[-1] == (JobKind.WHOLE, frame)
+    b.wait(10)
+    b.local_done()
+    assert b.lines[0].attempts[0].result == "wrong tensors"
+    assert b.perception.runs.failed == 0
+    assert b.frame() == jobs(b)[-1][1]
+    assert jobs(b)[-1][0] is JobKind.WHOLE
+    assert b.journey.reason == "every worker for it failed a moment ago"
 
 
 def test_an_unproved_placement_is_asked_for_by_one_request_at_a_time_while_frames_stay_here():

@@ -171,7 +171,7 @@ def test_frames_in_parts_are_proved_offered_and_exact(here, worker, maker, hand_
 
 
 def test_a_worker_that_lies_about_its_tensors_costs_time_and_no_answer(here, maker, hand_photos):
-    """Tensors of another shape fail in the tail, and the frame is computed whole."""
+    """The frame is computed whole, the worker is left alone for a while, and no engine is blamed."""
     engine = maker.fitted(maker.factory(), SPLIT)
     presence = WorkerPresence(
         worker="w-1",
@@ -190,7 +190,8 @@ def test_a_worker_that_lies_about_its_tensors_costs_time_and_no_answer(here, mak
         topic("worker-presence", site=SITE, worker="w-1"), canonical_bytes(presence), qos=1, retain=True
     )
     here.boot(factory=maker.factory(), split=SPLIT, fps=15, source=Photo(hand_photos["handSrc.jpg"]))
-    until(lambda: liar.told >= 3 and paths(here)[Path.LOCAL] >= 3, what="whole runs", timeout_s=30)
+    until(lambda: liar.told >= 2 and paths(here)[Path.LOCAL] >= 3, what="whole runs", timeout_s=30)
+    assert here.headset._health().failed == 0
     summary = here.stop()
     assert summary["none"] == 0
     assert summary["paths"]["split"] == 0
@@ -228,6 +229,23 @@ def test_a_placement_whose_tensors_fit_no_message_is_refused(maker):
     wide = SplitConfig(policy="split", placement={"head_end": 4, "tail_start": 63})
     with pytest.raises(PlacementMisfitError, match="3211264 bytes of tensors would travel"):
         maker.fitted(maker.factory(), wide)
+
+
+def test_a_model_file_that_was_changed_since_it_was_loaded_is_not_cut(models_dir, tmp_path):
+    for path in models_dir.glob("*_full.tflite"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    own = EngineMaker(open_runtime("litert"), models=tmp_path, config=HandsConfig(max_hands=1))
+    factory = own.factory()
+    changed = tmp_path / "hand_landmark_full.tflite"
+    changed.write_bytes(changed.read_bytes() + bytes(4))
+    with pytest.raises(PlacementMisfitError, match=r"was changed since it was loaded"):
+        own.fitted(factory, SPLIT)
+
+
+def test_cutting_an_engine_does_not_run_the_model_that_the_slot_may_be_running(maker, monkeypatch):
+    factory = maker.factory()
+    monkeypatch.setattr(factory.task.landmark, "run", lambda _values: pytest.fail("it belongs to the slot"))
+    assert maker.fitted(factory, SPLIT).parts.head_share > 0
 
 
 def test_an_engine_is_cut_once_for_a_placement_and_whole_again_without(maker):
