@@ -81,6 +81,50 @@ def quantised_model():
     )
 
 
+def qdq_model():
+    """A convolution and a matrix product as quantisers write them: int8 weights, a pair around each tensor."""
+    node = helper.make_node
+    rng = np.random.default_rng(4)
+    conv = rng.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8)
+    product = rng.integers(-127, 128, (256, 5)).astype(np.int8)
+    scales = (rng.random(4) * 0.02 + 0.001).astype(np.float32)
+
+    def pair(name, scale):
+        return [
+            node("QuantizeLinear", [name, scale, "zero"], [f"{name}_q"]),
+            node("DequantizeLinear", [f"{name}_q", scale, "zero"], [f"{name}_d"]),
+        ]
+
+    return made(
+        [
+            *pair("x", "x_scale"),
+            node("DequantizeLinear", ["w", "w_scales", "w_zeros"], ["w_d"], axis=0),
+            node("Conv", ["x_d", "w_d"], ["a"], pads=[1, 1, 1, 1]),
+            node("Relu", ["a"], ["b"]),
+            *pair("b", "b_scale"),
+            node("Reshape", ["b_d", "flat"], ["c"]),
+            node("DequantizeLinear", ["m", "b_scale", "zero"], ["m_d"]),
+            node("MatMul", ["c", "m_d"], ["d"]),
+            *pair("d", "d_scale"),
+            node("Identity", ["d_d"], ["y"]),
+        ],
+        inputs=[row("x", IMAGE)],
+        outputs=[row("y", (1, 5))],
+        weights=[
+            numpy_helper.from_array(conv, "w"),
+            numpy_helper.from_array(product, "m"),
+            numpy_helper.from_array(scales, "w_scales"),
+            numpy_helper.from_array(np.zeros(4, np.int8), "w_zeros"),
+            numpy_helper.from_array(np.int8(-5), "zero"),
+            ints("flat", 1, 256),
+            *(
+                numpy_helper.from_array(np.float32(value), name)
+                for name, value in (("x_scale", 0.004), ("b_scale", 0.02), ("d_scale", 0.5))
+            ),
+        ],
+    )
+
+
 def detector_model():
     """Boxes and scores through NonMaxSuppression, whose result has as many rows as it finds."""
     node = helper.make_node

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from inference import onnx_bounds, onnx_shapes
 from inference.errors import GraphError
 from inference.onnx_flow import onnx_flow, onnx_graph
 from tests.inference.onnx_made import (
@@ -211,6 +212,43 @@ def test_damaged_bytes_are_refused_and_nothing_else_is_raised():
         except GraphError:
             refused += 1
     assert refused > 100
+
+
+def _field(number, content):
+    size = len(content)
+    return bytes([number << 3 | 2, size & 0x7F | 0x80, size >> 7]) + content
+
+
+@pytest.mark.parametrize(
+    "inner", [b"\x0a\x00" * 3000, _field(1, b"\x2a\x00" * 3000)], ids=["operators", "attributes"]
+)
+def test_a_small_file_of_countless_empty_messages_is_refused_before_it_is_parsed(inner, monkeypatch):
+    monkeypatch.setattr(onnx_bounds, "MAX_ENTRIES", 1000)
+    monkeypatch.setattr(onnx, "load_model_from_string", None)
+    with pytest.raises(GraphError, match="more than 1000 operators"):
+        onnx_flow(b"\x08\x08" + _field(7, inner))
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x08", b"\x08" + b"\xff" * 20, b"\x0b\x00", b"\x3a\x7f", b"\x3a\x02\x0a\x05"]
+)
+def test_bytes_that_are_no_messages_are_refused_where_they_stop_being_some(content):
+    with pytest.raises(GraphError, match="no field can be read at byte"):
+        onnx_flow(content)
+
+
+def test_constants_that_would_spread_over_each_other_without_end_are_left_alone(monkeypatch):
+    """Six constants of 64 values, each along an axis of its own: 64 to the sixth values together."""
+    monkeypatch.setattr(onnx_shapes, "_evaluate", None)
+    grown = [np.arange(64).reshape([64 if axis == own else 1 for axis in range(6)]) for own in range(6)]
+    content = simple(
+        node("Max", [f"c{own}" for own in range(6)], ["lost"]),
+        node("Relu", ["x"], ["y"]),
+        weights=[numpy_helper.from_array(values, f"c{own}") for own, values in enumerate(grown)],
+        opset=13,
+    )
+    with pytest.raises(GraphError, match="smaller input shapes"):
+        onnx_flow(content)
 
 
 def test_arithmetic_on_shapes_that_cannot_be_worked_out_is_refused():

@@ -21,6 +21,7 @@ from tests.inference.onnx_made import (
     detector_model,
     half_model,
     made,
+    qdq_model,
     quantised_model,
     row,
     skip_model,
@@ -81,10 +82,11 @@ def whole_of(content, *, runtime, inputs, tmp_path):
         skip_model(ir=3),
         skip_model(batch="n"),
         quantised_model(),
+        qdq_model(),
         detector_model(),
         half_model(),
     ],
-    ids=["skip", "old", "free batch", "quantised", "detector", "float16"],
+    ids=["skip", "old", "free batch", "quantised", "quantised all through", "detector", "float16"],
 )
 def test_every_cut_and_every_pair_of_a_made_model_is_exact(content, exact, tmp_path):
     split = split_onnx(content)
@@ -121,6 +123,18 @@ def test_a_cut_between_quantising_and_back_ships_int8():
     assert payloads[2] * 4 == payloads[1] == payloads[3]
     tail = onnx.load_model_from_string(split.part(2, 4))
     assert tail.graph.input[0].type.tensor_type.elem_type == TensorProto.INT8
+
+
+def test_int8_crosses_wherever_a_quantised_model_has_it_and_weights_stay_int8_in_parts():
+    split = split_onnx(qdq_model())
+    tensors = split.flow.tensors
+    crossing = {tensors[index].name: tensors[index].dtype for cut in split.cuts for index in cut.crossing}
+    assert {name for name, dtype in crossing.items() if dtype == "int8"} == {"x_q", "b_q", "d_q"}
+    assert (tensors[[row.name for row in tensors].index("b_q")].scale) == pytest.approx(0.02)
+    conv = next(place for place, operator in enumerate(split.flow.operators) if operator.kind == "Conv")
+    part = onnx.load_model_from_string(split.part(conv, conv + 1))
+    assert {tensor.name: tensor.data_type for tensor in part.graph.initializer}["w"] == TensorProto.INT8
+    assert [node.op_type for node in part.graph.node] == ["DequantizeLinear", "Conv"]
 
 
 def test_a_part_brings_only_what_it_reads_and_says_every_shape():
