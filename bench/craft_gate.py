@@ -115,9 +115,11 @@ def _hand_cases(folder: Path, progress: Tell) -> tuple[list[Case], list[dict[str
         case("the float16 original quantised to nothing", original, "no_int8"),
         case("a file cut off", garbage, "does_not_run"),
     ]
-    return (
-        [replace(case("our int8 hand model", ours), expected="accepted"), *cases] if ours else cases
-    ), rows
+    good = [case("our int8 hand model", ours)] if ours else []
+    if DATA.is_dir():
+        # What the two miscalibrated ones are but for their scales; a handful of photos could not judge it.
+        good.append(case("its stem in int8, calibrated rightly", spoiled.made(replace(ends, stem=0))))
+    return [*(replace(one, expected="accepted") for one in good), *cases], rows
 
 
 def _ours(
