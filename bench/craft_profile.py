@@ -47,6 +47,7 @@ CLOCKS = {"wall": time.perf_counter_ns, "processor": time.thread_time_ns}
 SAMPLES, FRAMES, PLACEMENTS, SPARSE = 10, 5, 20, 12
 EXTRA_ROUNDS = 2  # for blocks that drifted, so that a busy machine doubles the time and no more
 LATER_FRAMES, LATER_TRIES = 10, 3
+STEADY_BLOCKS, LEAST_STEADY_SHARE = 20, 0.85  # four seconds of looking before the clock is chosen
 FPS, JPEG_QUALITY, SEED = 30.0, 80, 9
 WORST_MEDIAN_PCT = 10.0
 
@@ -61,21 +62,25 @@ def measure(
     placements: int = PLACEMENTS,
     sparse: int = SPARSE,
     fps: float = FPS,
-    clock: str = "wall",
+    clock: str = "auto",
     progress: Tell = lambda _line: None,
 ) -> dict[str, Any]:
-    """Profile, then time random placements. ``clock`` ``processor`` counts the thread's own time instead.
+    """Profile, then time random placements.
+
+    ``clock``: ``wall``, or ``processor`` for the thread's own time, or ``auto``: wall where the machine is steady.
 
     Raises:
         InferenceError: a model cannot be had, or the machine was never steady.
     """
     picture = read_frame(ensure_photos(cache_dir(os.environ))[0])
     loop = FrameLoop(
-        fps=fps,
-        encode=jpeg_encoder(picture, quality=JPEG_QUALITY),
-        reference=integer_reference(),
-        timer_ns=CLOCKS[clock],
+        fps=fps, encode=jpeg_encoder(picture, quality=JPEG_QUALITY), reference=integer_reference()
     )
+    share = _steady_share(loop)
+    if clock == "auto":
+        clock = "wall" if share >= LEAST_STEADY_SHARE else "processor"
+    progress(f"{share:.0%} of the time is steady here: {clock} clock")
+    loop.timer_ns = CLOCKS[clock]
     runtime = open_runtime("litert", options=RuntimeOptions())
     subjects = []
     for path in models or default_models(progress):
@@ -95,6 +100,7 @@ def measure(
     return {
         "profile": rows,
         "clock": clock,
+        "steady_share_before": round(share, 2),
         "fps": fps,
         "samples": samples,
         "blocks": facts.blocks,
@@ -124,6 +130,12 @@ def default_models(tell: Tell) -> list[Path]:
     made.mkdir(parents=True, exist_ok=True)
     files = {path.stem: path for path in model_files(made=made, packages=made, tell=tell)}
     return [files[name] for name in MODELS]
+
+
+def _steady_share(loop: FrameLoop) -> float:
+    """How many of some blocks, in which nothing but the reference is timed, do not drift on the wall clock."""
+    blocks = [loop.block([], frames=FRAMES) for _ in range(STEADY_BLOCKS)]
+    return float(steady([block.reference_ns for block in blocks]).mean())
 
 
 def _random_spans(subject: Subject, count: int, rng: np.random.Generator) -> list[Spans]:
@@ -255,7 +267,7 @@ def main() -> int:
     parser.add_argument("--placements", type=int, default=PLACEMENTS, help="random placements a model")
     parser.add_argument("--sparse", type=int, default=SPARSE, help="cuts of sparse mode")
     parser.add_argument("--fps", type=float, default=FPS, help="frames a second")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="processor: on a machine in use")
+    parser.add_argument("--clock", choices=("auto", *CLOCKS), default="auto", help="what times the parts")
     chosen = parser.parse_args()
     try:
         found = measure(

@@ -31,6 +31,7 @@ Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 _PROBES = 5
 _LEAST_EXTRA_ROUNDS = 4
+_LAST_TRIES = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,6 +72,11 @@ class ProfileOptions:
         """Blocks of every site."""
         return -(-self.samples // self.frames)
 
+    @property
+    def extra(self) -> int:
+        """Rounds more, for sites whose blocks drifted."""
+        return max(self.rounds, _LEAST_EXTRA_ROUNDS) if self.extra_rounds is None else self.extra_rounds
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SiteTimes:
@@ -99,12 +105,13 @@ class RunFacts:
 
 @dataclass(slots=True, eq=False)
 class _Site:
-    """A cut under measurement; ``has_prefix`` and ``has_suffix`` say which of its parts exist."""
+    """A cut under measurement; says which of its parts exist, and whether its prefix is the whole model."""
 
     subject: int
     position: int
     has_prefix: bool
     has_suffix: bool
+    is_whole: bool
     rss_bytes: list[int] = field(default_factory=lambda: [0, 0])
     visited: bool = False
 
@@ -138,9 +145,8 @@ def measured_sites(
         for site in _sites(number, subject, runtime=runtime, options=options)
     ]
     blocks: _Blocks = []
-    extra = max(options.rounds, _LEAST_EXTRA_ROUNDS) if options.extra_rounds is None else options.extra_rounds
-    for number in range(options.rounds + extra):
-        wanted = sites if number < options.rounds else _short_of(options.samples, sites, blocks)
+    for number in range(options.rounds + options.extra + _LAST_TRIES):
+        wanted = _wanted(number, sites, blocks, options=options)
         for index in rng.permutation(len(wanted)):
             site = wanted[index]
             block = _visit(site, subjects[site.subject], runtime=runtime, loop=loop, options=options)
@@ -173,9 +179,9 @@ def _sites(number: int, subject: Subject, *, runtime: Runtime, options: ProfileO
     last = len(positions) - 1
     for index in chosen:
         if index:  # nothing runs before the first position, and what runs behind it is the whole
-            yield _Site(
-                number, positions[index], bool(runs[0, index]), index < last and bool(runs[index, -1])
-            )
+            whole = index == last
+            behind = not whole and bool(runs[index, -1])
+            yield _Site(number, positions[index], bool(runs[0, index]), behind, whole)
 
 
 def _probed(subject: Subject, position: int, *, runtime: Runtime, threads: int) -> float:
@@ -219,9 +225,23 @@ def _steady(blocks: _Blocks) -> npt.NDArray[np.bool_]:
     return steady([row[2] for row in blocks])
 
 
+def _wanted(
+    number: int, sites: Sequence[_Site], blocks: _Blocks, *, options: ProfileOptions
+) -> Sequence[_Site]:
+    """Sites to visit in this round: all, then those that lost blocks, at last only wholes without a median.
+
+    Other cuts can be interpolated, the whole cannot.
+    """
+    if number < options.rounds:
+        return sites
+    if number < options.rounds + options.extra:
+        return _short_of(options.samples, sites, blocks)
+    return _short_of(least_samples(0.5), [site for site in sites if site.is_whole], blocks)
+
+
 def _short_of(samples: int, sites: Sequence[_Site], blocks: _Blocks) -> list[_Site]:
     """Sites that lost blocks to drifts and want more."""
-    kept = {id(site): 0 for site in sites}
+    kept = {id(site): 0 for site, *_ in blocks}
     for (site, times, _, _), counts in zip(blocks, _steady(blocks), strict=True):
         kept[id(site)] += times.shape[1] if counts else 0
     return [site for site in sites if kept[id(site)] < samples]
@@ -246,8 +266,8 @@ def _times(subject: int, sites: Sequence[_Site], blocks: _Blocks) -> list[SiteTi
                 suffix_rss_bytes=site.rss_bytes[1],
             )
         )
-    last = max(site.position for site in sites if site.subject == subject)
-    if not rows or rows[-1].position != last:
+    whole = next(site.position for site in sites if site.subject == subject and site.is_whole)
+    if not rows or rows[-1].position != whole:
         raise ProfileError(
             f"the machine was never steady while the whole model ran ({int((~mask).sum())} of {len(mask)} blocks "
             "drifted): end other programs and profile again, or raise --samples"

@@ -173,10 +173,23 @@ def test_a_drifted_block_is_counted_and_measured_again(subject):
     assert all(len(site.prefix_ns) == 10 for site in sites)
 
 
-def test_a_machine_that_is_never_steady_gives_no_profile(subject):
-    drift = iter(np.tile([1.0, 2.0, 4.0, 8.0], 10**4).repeat(6))
+def test_a_machine_that_is_never_steady_gives_no_profile(subject, monkeypatch):
+    monkeypatch.setattr(profile_module, "steady", lambda values: np.zeros(len(values), dtype=bool))
     with pytest.raises(ProfileError, match="never steady"):
-        measured(subject, reference_ms=lambda: next(drift))
+        measured(subject)
+
+
+def test_the_whole_is_tried_longest_because_nothing_can_stand_in_for_it(subject):
+    frames = iter(range(10**6))
+
+    def reference_ms():  # the machine calms down when all rounds are over
+        block = next(frames) // 6
+        return 1.0 if block >= 4 * STEPS else 2.0 ** (block % 7)
+
+    (sites,), facts = measured(subject, reference_ms=reference_ms, samples=5, extra_rounds=1)
+    assert sites[-1].position == STEPS
+    assert len(sites[-1].prefix_ns) >= 5
+    assert facts.discarded > 0
 
 
 def test_fewer_samples_than_a_median_needs_are_refused():
