@@ -109,7 +109,7 @@ def profile_aims(found: dict[str, Any]) -> list[Aim]:
             "most",
             WORST_PROFILE_ERROR_PCT,
             row["median_error_pct"],
-            f"sparse: {row['sparse_median_error_pct']}",
+            f"sparse: {row['sparse_median_error_pct']}, by the {found['clock']} clock",
         )
         for row in found["profile"]
     ]
