@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -61,58 +62,72 @@ def lines(folder):
     return [json.loads(text) for text in (folder / "events.jsonl").read_text().splitlines()]
 
 
-def test_a_headset_offloads_over_a_real_broker_and_tells_of_it(broker, ring, models_dir, tmp_path):
-    worker = subprocess.Popen(
-        [
-            *(PYTHON, "-c", WORKER, "run", "--id=w-1", f"--broker={broker.url}", f"--models={models_dir}"),
-            *("--task=hands", "--runtime=litert", f"--state={tmp_path}", "--json"),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    tail = subprocess.Popen(
-        [PYTHON, "-c", TAIL, "tail", f"--broker={broker.url}", "--count=1", "--seconds=60", "--json"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+@contextmanager
+def ending(said_in, words, **options):
+    """A child whose stderr goes to a file; ended at the end, however that comes."""
+    with said_in.open("w") as said:
+        child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=said, text=True, **options)
     try:
-        assert "ready" in worker.stdout.readline()
-        done = subprocess.run(
-            command(
-                broker,
-                ring,
-                models_dir,
-                tmp_path,
-                policy="offload",
-                seconds=4,
-                fps=10,
-                record=tmp_path / "overlay.mp4",
-            ),
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        told = json.loads(tail.communicate(timeout=60)[0])
+        yield child
     finally:
-        for child in (worker, tail):
-            child.terminate()
-            child.communicate(timeout=20)
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    assert summary["scheduled"] == 40
+        child.terminate()
+        child.communicate(timeout=60)
+
+
+def until_offloaded(headset, events, *, count, timeout_s=90):
+    """Wait until so many frames were answered by the worker; how many frames that takes is the machine's affair."""
+    deadline_s = time.monotonic() + timeout_s
+    while not events.exists() or events.read_text().count('"path":"offload","latency') < count:
+        assert time.monotonic() < deadline_s, "no frames were offloaded"
+        assert headset.poll() is None, f"the headset ended with {headset.poll()}"
+        time.sleep(0.05)
+
+
+def test_a_headset_offloads_over_a_real_broker_and_tells_of_it(broker, ring, models_dir, tmp_path):
+    """Its limits are those of a hang: on a full machine the children alone take half a minute to start."""
+    worker_said, tail_said, node_said = (tmp_path / f"{who}.log" for who in ("worker", "tail", "node"))
+    worker_words = [
+        *(PYTHON, "-c", WORKER, "run", "--id=w-1", f"--broker={broker.url}", f"--models={models_dir}"),
+        *("--task=hands", "--runtime=litert", f"--state={tmp_path}", "--json"),
+    ]
+    tail_words = [
+        *(PYTHON, "-c", TAIL, "tail", f"--broker={broker.url}", "--count=1", "--seconds=120", "--json")
+    ]
+    with ending(worker_said, worker_words) as worker:
+        ready = worker.stdout.readline()
+        assert '"event": "ready"' in ready, f"no worker (exit {worker.poll()}): {worker_said.read_text()}"
+        words = command(
+            broker,
+            ring,
+            models_dir,
+            tmp_path,
+            policy="offload",
+            seconds=100,
+            fps=10,
+            record=tmp_path / "overlay.mp4",
+            **{"deadline-ms": 900},
+        )
+        with ending(tail_said, tail_words) as tail, ending(node_said, words) as headset:
+            until_offloaded(headset, tmp_path / "events.jsonl", count=5)
+            headset.send_signal(signal.SIGTERM)
+            out = headset.communicate(timeout=60)[0]
+            assert headset.returncode == 0, node_said.read_text()
+            shown = tail.communicate(timeout=130)[0]
+    assert shown, f"no telemetry (exit {tail.poll()}): {tail_said.read_text()}"
+    told = json.loads(shown)
+    summary = json.loads(out)
     assert summary["none"] == 0
-    assert summary["paths"]["offload"] > 0
+    assert summary["paths"]["offload"] >= 5
     assert summary["simulated"] is True
     frames = [line for line in lines(tmp_path) if line["kind"] == "frame"]
-    assert len(frames) == 40
+    assert len(frames) == summary["scheduled"]
     offloaded = [line for line in frames if line["path"] == "offload"]
     assert any(line["hands"] and line["presence"][0] > 0.5 for line in offloaded)
     assert all(len(line["trace_id"]) == 32 for line in frames)
     assert (told["device"], told["simulated"]) == ("hs-1", True)
     video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
-    assert (video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FRAME_WIDTH)) == (40, 640)
+    shape = (video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FRAME_WIDTH))
+    assert shape == (summary["scheduled"], 640)
     video.release()
 
 
