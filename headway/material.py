@@ -14,6 +14,7 @@ import cv2
 
 from edge_node.errors import SourceError
 from edge_node.ring import Image, write_ring
+from edge_node.source_file import without_login
 from edge_node.sources import letterbox, make_walk
 from headway.errors import DemoError, ProvisionError
 from headway.host import host_variant
@@ -69,7 +70,7 @@ def prepare(folder: Path, *, cache: Path, source: str | None, headsets: int, tel
         tell("importing the MediaPipe hand models")
         models = ensure_models(cache)
         photos = _photos(cache, source)
-        tell("rendering the walk over the photos" if source is None else f"reading {without_user(source)}")
+        tell("rendering the walk over the photos" if source is None else f"reading {without_login(source)}")
         sources, ring = _sources(folder, photos=photos, source=source, headsets=headsets)
         making = _maker(folder / "packages", models=models, photos=photos)
         tell("packing the float models")
@@ -90,12 +91,6 @@ def prepare(folder: Path, *, cache: Path, source: str | None, headsets: int, tel
         variant=host_variant(),
         refused=refused,
     )
-
-
-def without_user(source: str) -> str:
-    """An address as it may be shown: cameras carry their password in it."""
-    scheme, mark, rest = source.partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else source
 
 
 def _photos(cache: Path, source: str | None) -> Path:
@@ -124,7 +119,7 @@ def _sources(
         camera = f"webcam:{source}" if source.isdecimal() else source
         if not camera.startswith(("webcam:", "rtsp://", "rtsps://")):
             raise DemoError(
-                f"no source {without_user(source)!r}: pass a webcam's number, a video file, a folder of photos or an rtsp:// address"
+                f"no source {without_login(source)!r}: pass a webcam's number, a video file, a folder of photos or an rtsp:// address"
             )
         make_walk(photos, out=ring, fps=FPS)
         return (camera, *[f"walk:{ring}"] * (headsets - 1)), ring

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -152,10 +152,10 @@ def measure_placement(
     )
     wanted = PartWanted(model=models.digest, kernel="", placement_id=placement.id)
     run = _Run(road, models.task, hands, wanted)
-    for image in frames:
-        if len(run.took_ms) < count:
-            run.take(image)
-    hands.close()
+    with closing(hands):
+        for image in frames:
+            if len(run.took_ms) < count:
+                run.take(image)
     if len(run.took_ms) < count:
         raise DemoError(
             f"{len(run.took_ms)} of the frames show a hand, {count} were wanted: use another source"

@@ -168,8 +168,9 @@ def summary(report: dict[str, Any], *, out: Path) -> str:
         for path, row in split["paths"].items()
     )
     place = split["placement"]
+    compared = "identical to local" if split["identical_to_local"] else "compared, NOT all identical to local"
     return (
         f"done: operators {place['head_end']} to {place['tail_start']} ran at the worker, "
         f"{split['bytes_up_per_frame']} bytes up and {split['bytes_down_per_frame']} down per frame; {paths}; "
-        f"{split['checked_frames']} frames identical to local; see report.json in {out}"
+        f"{split['checked_frames']} frames {compared}; see report.json in {out}"
     )

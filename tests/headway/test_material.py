@@ -92,6 +92,13 @@ def test_a_camera_serves_the_first_headset_and_the_others_walk(made, no_packages
     assert found.sources == (camera, *[f"walk:{found.ring}"] * (HEADSETS - 1))
 
 
+def test_no_word_about_an_address_holds_its_login(made, no_packages):
+    made("rtsp://me:p@ss@10.0.0.9/cam")
+    assert "reading rtsp://10.0.0.9/cam" in made.told
+    with pytest.raises(DemoError, match=r"no source 'http://10\.0\.0\.9/a@b'"):
+        made("http://me:p@ss@10.0.0.9/a@b")
+
+
 def test_a_source_that_is_nothing_is_refused_with_what_it_may_be(made):
     with pytest.raises(
         DemoError, match="pass a webcam's number, a video file, a folder of photos or an rtsp"

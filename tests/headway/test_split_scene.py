@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from headway.split_check import kind_of, sensible_placement
-from headway.split_scene import HEADSET, split_report
+from headway.split_scene import HEADSET, split_report, summary
 from inference.split import split_model
 from schemas.placements import Placement
 
@@ -70,6 +70,14 @@ def test_the_report_names_the_placement_its_bytes_and_each_paths_times():
 def test_what_was_promised_and_not_kept_is_a_shortfall(lines, claims, row, text):
     (found,) = split_report(lines, claims=claims, row=row, model="a" * 64)["shortfalls"]
     assert text in found
+
+
+@pytest.mark.parametrize(
+    ("identical", "text"), [(True, "24 frames identical to local"), (False, "24 frames compared, NOT all")]
+)
+def test_the_line_at_the_end_says_no_more_than_the_comparison_found(identical, text, tmp_path):
+    row = {**ROW, "identical": identical}
+    assert text in summary(split_report(LINES, claims=CLAIMS, row=row, model="a" * 64), out=tmp_path)
 
 
 def test_the_chosen_placement_keeps_both_ends_here_and_sends_the_fewest_bytes_of_each_half(models_dir):
