@@ -1,8 +1,10 @@
 """Vocabulary of parity: where the parts of a model run, and how they compare with the whole."""
 
 import random
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from inference.flow import Cut
 from inference.runtimes.options import RuntimeOptions
@@ -64,5 +66,8 @@ def cut_pairs(cuts: Sequence[Cut], /) -> tuple[Pair, ...]:
 def random_pairs(cuts: Sequence[Cut], /, *, count: int, seed: int) -> tuple[Pair, ...]:
     """Pairs of legal cuts drawn without repetition, fewer where there are not as many; rising order."""
     positions = [cut.position for cut in cuts]
-    every = [(start, end) for start in positions for end in positions if start < end]
-    return tuple(sorted(random.Random(seed).sample(every, min(count, len(every)))))  # noqa: S311 - a sample
+    # Numbers of pairs in rising order, because the pairs of a large model fill no list; ends[i]: those up to row i.
+    ends = list(accumulate(len(positions) - 1 - row for row in range(len(positions))))
+    numbers = random.Random(seed).sample(range(ends[-1]), min(count, ends[-1]))  # noqa: S311 - a sample
+    rows = [(bisect_right(ends, number), number) for number in sorted(numbers)]
+    return tuple((positions[row], positions[len(positions) - ends[row] + number]) for row, number in rows)

@@ -42,6 +42,7 @@ def _joined(reports: Sequence[ParityReport]) -> ParityReport:
         pairs=sum(report.pairs for report in reports),
         exact=sum(report.exact for report in reports),
         max_difference=max((report.max_difference for report in reports), default=0.0),
+        max_share=max((report.max_share for report in reports), default=0.0),
         differing=tuple(pair for report in reports for pair in report.differing),
         stock_difference=max(stock, default=None),
         fingerprints=next((report.fingerprints for report in reports if report.fingerprints), ()),

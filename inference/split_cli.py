@@ -135,6 +135,7 @@ def _report_view(report: ParityReport) -> dict[str, Any]:
         "checked": report.pairs,
         "exact": report.exact,
         "max_difference": report.max_difference,
+        "max_share": report.max_share,
         "differing": [list(pair) for pair in report.differing],
         "stock_difference": report.stock_difference,
         "fingerprints": list(report.fingerprints),

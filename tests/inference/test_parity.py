@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from inference.flow import Cut
 from inference.parity import (
     KernelPath,
     Places,
@@ -99,3 +100,18 @@ def test_random_pairs_are_legal_rising_and_the_same_for_a_seed(landmark):
     assert len(set(pairs)) == 50
     legal = {cut.position for cut in cuts}
     assert all(start < end and {start, end} <= legal for start, end in pairs)
+
+
+@pytest.mark.parametrize("positions", [range(2), range(0, 40, 3), (0, 1, 7, 8, 30)])
+def test_random_pairs_are_a_sample_of_all_pairs_without_repetition(positions):
+    cuts = [Cut(position=at, crossing=(), early=(), payload_bytes=0) for at in positions]
+    every = {(low, high) for low in positions for high in positions if low < high}
+    drawn = random_pairs(cuts, count=10, seed=3)
+    assert set(drawn) <= every
+    assert len(drawn) == len(set(drawn)) == min(10, len(every))
+    assert set(random_pairs(cuts, count=10_000, seed=3)) == every
+
+
+def test_random_pairs_of_a_huge_model_fill_no_list():
+    cuts = [Cut(position=at, crossing=(), early=(), payload_bytes=0) for at in range(50_000)]
+    assert len(random_pairs(cuts, count=50, seed=1)) == 50
