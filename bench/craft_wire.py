@@ -105,6 +105,11 @@ def _model_row(path: Path, picture: Picture, *, runtime: Runtime, turns: int) ->
         "model": path.stem,
         "input_bytes": sum(array.nbytes for array in inputs.values()),
         "best": min(rows, key=lambda row: row["raw_bytes"]),
+        "best_int8": min(
+            (row for row in rows if all(tensor.startswith("int8") for tensor in row["tensors"])),
+            key=lambda row: row["raw_bytes"],
+            default=None,  # of a float model
+        ),
         "cuts": rows,
         "jpeg_of_input": _jpeg_row(way.picture(picture), way, turns=turns) if way else None,
         "jpeg_of_frame": _jpeg_row(picture, None, turns=turns),
