@@ -2,8 +2,9 @@
 
 The same ``session`` number stands in birth and will, so that an offline of an older connection can be told
 from one of this. Keeps the number of the present connection, because a resync or a clean leave has to
-publish it again, where ``placements`` are read afresh, and whether the worker is leaving: from then on every word is an offline, also the birth of
-a connection that comes back meanwhile. Reads no clock: the wall time comes through ``wall_ms``.
+publish it again, where ``placements`` are read afresh, and whether the worker is leaving: from then on every
+word is an offline, also the birth of a connection that comes back meanwhile. Reads no clock: the wall time
+comes through ``wall_ms``.
 """
 
 from collections.abc import Callable, Mapping

@@ -136,4 +136,5 @@ def being_proved(placement: Placement, /) -> NotYet:
 
 def _later(what: str, wait_ns: int) -> NotYet:
     wait_ms = max(1, -(-wait_ns // NS_PER_MS))
-    return NotYet(detail=f"{what}: ask again in {wait_ms / 1000:.1f} s", retry_after_ms=wait_ms)
+    # the advice first: a detail that is too long for a message loses its end
+    return NotYet(detail=f"ask again in {wait_ms / 1000:.1f} s: {what}", retry_after_ms=wait_ms)

@@ -158,8 +158,10 @@ class Remote:
     def _note_ask(self, reply: RemoteReply, *, now_ns: int) -> None:
         """Learn from the refusal of an ask: to wait for the presence, or that it will never come."""
         self._next_ask_ns = now_ns + max(ASK_AGAIN_NS, reply.retry_after_ms * NS_PER_MS)
-        if reply.refusal in FINAL and not reply.retry_after_ms and reply.wanted is not None:
-            self.workers.decline(reply.worker, reply.wanted, reply.detail)
+        if reply.refusal not in FINAL or reply.wanted is None:
+            return
+        note = self.workers.delay if reply.retry_after_ms else self.workers.decline
+        note(reply.worker, reply.wanted, reply.detail)
 
     def probe(self, policy: Policy, *, now_ns: int) -> None:
         """Count lost probes and send the next one where the policy wants it."""

@@ -14,6 +14,7 @@ from schemas.topics import POOL
 
 AUTO = "auto"
 MAX_WORKERS = 256
+MAX_DECLINED = 64  # parts of one worker; the oldest is forgotten and may be asked for again
 REST_NS = 2_000_000_000  # a worker that refused or did not answer is left alone so long
 
 
@@ -32,6 +33,7 @@ class _Known:
     load: Load | None = None
     rests_until_ns: int = 0
     declined: dict[PartWanted, str] = field(default_factory=dict)  # for as long as this process of it lives
+    delayed: tuple[PartWanted, str] | None = None  # what it said last of a part that it may yet prove
 
 
 class WorkerBook:
@@ -55,6 +57,7 @@ class WorkerBook:
             return
         if presence.boot_id != known.presence.boot_id:
             known.declined.clear()
+            known.delayed = None
         known.presence = presence
 
     def on_load(self, load: Load) -> None:
@@ -108,14 +111,25 @@ class WorkerBook:
         ]
         if self._current not in (proved or candidates):
             self._current = self._pick(proved or candidates)
-        reason = "" if proved else f"{self._current} has not proved this placement yet"
-        return PartView(worker=self._current, reason=reason)
+        return PartView(worker=self._current, reason="" if proved else self._not_proved(part))
+
+    def _not_proved(self, part: PartWanted) -> str:
+        reason = f"{self._current} has not proved this placement yet"
+        delayed = self._known[self._current].delayed if self._current else None
+        return f"{reason}: {delayed[1]}" if delayed and delayed[0] == part and delayed[1] else reason
 
     def decline(self, worker: str, part: PartWanted, reason: str) -> None:
         """Note that a worker will not run a part, and why: it is not asked again while it lives."""
         known = self._known.get(worker)
         if known is not None:
             known.declined[part] = f"{worker} does not offer this placement: {reason}"
+            while len(known.declined) > MAX_DECLINED:
+                del known.declined[next(iter(known.declined))]
+
+    def delay(self, worker: str, part: PartWanted, reason: str) -> None:
+        """Note why a worker has not proved a part yet, for people."""
+        if worker in self._known:
+            self._known[worker].delayed = (part, reason)
 
     def model(self, worker: str | None) -> str:
         """Digest of the model with which a worker answers, empty where it does not say."""

@@ -107,7 +107,7 @@ def _failed(seen: str, reason: str, pairs: int) -> ParityReport:
     where = f"pair {begun[-1][0]}, {begun[-1][1]}" if begun else "before the first pair"
     return ParityReport(
         pairs=pairs,
-        refused=f"the check crashed at {where}: {reason}; do not use this placement",
+        refused=f"the check crashed at {where}: {reason}; check again before this placement is used",
         unfinished=True,
     )
 

@@ -55,7 +55,7 @@ def test_one_model_gets_so_many_proofs_in_a_minute_and_another_model_its_own():
         proofs.begin(key(1, end), now_ns=end * NS_PER_S)
         proofs.end(key(1, end), Verdict(), now_ns=end * NS_PER_S)
     told = proofs.hindrance(key(1, 9), now_ns=10 * NS_PER_S)
-    assert told.detail == "3 proofs of this model were begun in the last minute: ask again in 52.0 s"
+    assert told.detail == "ask again in 52.0 s: 3 proofs of this model were begun in the last minute"
     assert told.retry_after_ms == 52_000
     assert proofs.hindrance(key(1, 9, OTHER), now_ns=10 * NS_PER_S) is None
     assert proofs.hindrance(key(1, 9), now_ns=62 * NS_PER_S) is None

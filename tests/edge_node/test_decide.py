@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_node.decide import POLICIES, LinkView, PartView, Path
 from edge_node.estimate import Quantiles, RttBook, WindowedMin, transport_rtt_ns
 from edge_node.hedge import HedgeMargins, carry_at_ns, is_worth_starting, latest_local_start_ns
-from edge_node.workers import REST_NS, PartWanted, WorkerBook
+from edge_node.workers import MAX_DECLINED, REST_NS, PartWanted, WorkerBook
 from schemas.documents import Load, SplitConfig
 from schemas.messages import Timing
 
@@ -275,3 +275,16 @@ def test_a_part_goes_to_a_worker_that_proved_it_and_to_the_one_wanted_where_one_
     assert known.choose_part("auto", part, now_ns=1).worker == "w-1"
     assert known.choose_part("w-2", part, now_ns=REST_NS).reason == ""
     known.decline("w-9", part, "nobody knows this worker")
+
+
+def test_declined_parts_are_remembered_up_to_a_bound_and_the_oldest_may_be_asked_for_again():
+    known = book()
+    model, kernel = "a" * 64, "e" * 64
+    known.on_presence(worker_presence("w-1", kernels={model: kernel}))
+    parts = [
+        PartWanted(model=model, kernel=kernel, placement_id=number + 1) for number in range(MAX_DECLINED + 1)
+    ]
+    for part in parts:
+        known.decline("w-1", part, "no")
+    assert known.choose_part("auto", parts[0], now_ns=0).worker == "w-1"
+    assert known.choose_part("auto", parts[1], now_ns=0).worker is None

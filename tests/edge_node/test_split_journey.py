@@ -298,7 +298,8 @@ def test_an_unproved_placement_is_asked_for_by_one_request_at_a_time_while_frame
         b.wait(23)
     assert b.journey.reason == "w-1 has not proved this placement yet"
     assert [out.ask for out in b.uplink.parts] == [True]
-    b.part_reply(0, refusal="unknown_placement", ask=True, retry_after_ms=1000)
+    detail = "ask again in 1.0 s: 12 proofs of this model were begun in the last minute"
+    b.part_reply(0, refusal="unknown_placement", ask=True, retry_after_ms=1000, detail=detail)
     assert not b.remote.refusals
     for _ in range(40):
         b.frame()
@@ -306,6 +307,7 @@ def test_an_unproved_placement_is_asked_for_by_one_request_at_a_time_while_frame
         b.local_done()
         b.wait(23)
     assert len(b.uplink.parts) == 2
+    assert b.journey.reason == f"w-1 has not proved this placement yet: {detail}"
     b.remote.workers.on_presence(worker_presence(**PROVED))
     split_once(b)
     assert b.lines[-1].answer.path is Path.SPLIT
