@@ -3,7 +3,8 @@
 A proof that came to an end is final, whatever it found: bytes that differ once differ again. One that did not come
 to an end (its child ran out of time, crashed or never started) says little of the placement, so it is made again
 for whoever asks after a pause, which doubles each time up to ``last_retry_s``. Of one model at most ``per_minute``
-proofs begin in a minute, so that nobody keeps a core busy by asking for every placement there is. Positions that are
+proofs begin in a minute, of all ``per_minute_in_all``, so that nobody keeps a core busy by asking for every placement
+there is: a proof takes about a second. Positions that are
 no cuts cost nothing. Times are passed in; whoever shares one between threads holds a lock around it.
 """
 
@@ -39,11 +40,12 @@ class NotYet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofLimits:
-    """``waiting`` proofs in line, ``failed`` ones remembered, ``per_minute`` begun of one model."""
+    """``waiting`` proofs in line, ``failed`` ones remembered, ``per_minute`` begun of one model and of all."""
 
     waiting: int = 16
     failed: int = 256
     per_minute: int = 12
+    per_minute_in_all: int = 24
     first_retry_s: int = 5
     last_retry_s: int = 60
 
@@ -64,6 +66,7 @@ class ProofPlan:
         self._waiting: set[Key] = set()
         self._failed: OrderedDict[Key, _Failed] = OrderedDict()
         self._begun: dict[bytes, deque[int]] = {digest: deque() for digest in legal}
+        self._all_begun: deque[int] = deque()
 
     def waiting(self) -> int:
         """Proofs in line, the one that runs included."""
@@ -90,6 +93,7 @@ class ProofPlan:
         """Note that a proof was put in line."""
         self._waiting.add(key)
         self._begun[key[0]].append(now_ns)
+        self._all_begun.append(now_ns)
 
     def end(self, key: Key, verdict: Verdict, *, now_ns: int) -> None:
         """Note what came of it."""
@@ -109,14 +113,16 @@ class ProofPlan:
                 detail=f"{len(self._waiting)} other proofs wait here: ask again or choose another worker",
                 retry_after_ms=PROOF_RETRY_MS,
             )
-        begun = self._begun[digest]
-        while begun and begun[0] <= now_ns - MINUTE_NS:
-            begun.popleft()
-        if len(begun) < self._limits.per_minute:
-            return None
-        return _later(
-            f"{len(begun)} proofs of this model were begun in the last minute", begun[0] + MINUTE_NS - now_ns
-        )
+        for what, begun, most in (
+            ("this model", self._begun[digest], self._limits.per_minute),
+            ("all models", self._all_begun, self._limits.per_minute_in_all),
+        ):
+            while begun and begun[0] <= now_ns - MINUTE_NS:
+                begun.popleft()
+            if len(begun) >= most:
+                wait_ns = begun[0] + MINUTE_NS - now_ns
+                return _later(f"{len(begun)} proofs of {what} were begun in the last minute", wait_ns)
+        return None
 
     def _illegal(self, key: Key) -> str:
         digest, placement = key

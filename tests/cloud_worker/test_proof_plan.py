@@ -61,6 +61,17 @@ def test_one_model_gets_so_many_proofs_in_a_minute_and_another_model_its_own():
     assert proofs.hindrance(key(1, 9), now_ns=62 * NS_PER_S) is None
 
 
+def test_all_models_together_get_so_many_proofs_in_a_minute():
+    proofs = plan(per_minute=3, per_minute_in_all=4)
+    for end in (2, 3, 4):
+        proofs.begin(key(1, end), now_ns=0)
+        proofs.end(key(1, end), Verdict(), now_ns=0)
+    proofs.begin(key(1, 2, OTHER), now_ns=0)
+    told = proofs.hindrance(key(1, 3, OTHER), now_ns=0)
+    assert told.detail == "ask again in 60.0 s: 4 proofs of all models were begun in the last minute"
+    assert proofs.hindrance(key(1, 3, OTHER), now_ns=60 * NS_PER_S) is None
+
+
 def test_a_full_line_says_so_and_who_is_in_it_is_told_to_wait():
     proofs = plan(waiting=2)
     proofs.begin(key(1, 2), now_ns=0)
@@ -77,7 +88,7 @@ def test_positions_that_are_no_cuts_cost_no_proof():
 
 @pytest.mark.parametrize("final", [True, False])
 def test_failures_are_remembered_up_to_a_bound(final):
-    proofs = plan(failed=3, per_minute=100)
+    proofs = plan(failed=3, per_minute=100, per_minute_in_all=100)
     for end in range(2, 9):
         fail(proofs, key(1, end), now_s=0, final=final)
     assert len(proofs._failed) == 3

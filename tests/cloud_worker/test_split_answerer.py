@@ -167,7 +167,7 @@ def test_a_proof_that_breaks_is_to_be_tried_again_and_the_next_is_still_made(mod
 
 
 def test_more_placements_than_a_presence_may_name_push_out_the_least_used(model, models):
-    limits = ProofLimits(per_minute=MAX_PLACEMENTS + 1)
+    limits = ProofLimits(per_minute=MAX_PLACEMENTS + 1, per_minute_in_all=MAX_PLACEMENTS + 1)
     proofs = proofs_by(models, lambda _model, _placement: SOUND, limits=limits)
     proofs.start()
     positions = [cut.position for cut in model.split.cuts]
