@@ -4,7 +4,7 @@ import json
 import subprocess
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from cloud_worker.proof_plan import ProofLimits, Verdict
 from cloud_worker.proofs import NICENESS, Proofs, prove_in_child
 from cloud_worker.split_answerer import MAX_OPEN, SplitAnswerer
 from inference.live_tensors import Edge
-from inference.parity import KernelPath
+from inference.parity import KernelPath, ParityReport
 from inference.placed import open_part
 from inference.runtimes.registry import open_runtime
 from inference.tasks.landmark import hand_crop
@@ -298,8 +298,8 @@ def test_a_stopped_worker_begins_no_proof_that_still_waits(model, models):
 
 
 def answered(**report):
-    row = {"pairs": 1, "exact": 1, "differing": [], "fingerprints": [], **report}
-    return json.dumps({"answer": [row]}) + "\n"
+    row = ParityReport(**{"pairs": 1, "exact": 1, **report})
+    return json.dumps({"answer": [asdict(row)]}) + "\n"
 
 
 def raises(error):
@@ -319,7 +319,7 @@ CHILDREN = {
     "differs": (lambda cmd: done(cmd, 0, answered(exact=0, max_difference=3.0)), "by up to 3", True),
     "folded differs": (lambda cmd: done(cmd, 0, answered(stock_difference=0.5)), "constants folded", True),
     "other kernels": (
-        lambda cmd: done(cmd, 0, answered(fingerprints=["f" * 64])),
+        lambda cmd: done(cmd, 0, answered(fingerprints=("f" * 64,))),
         "restart the worker",
         True,
     ),
