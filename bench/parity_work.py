@@ -35,6 +35,7 @@ class Found:
     max_share: float = 0.0
     stock_difference: float | None = None
     fingerprints: tuple[str, ...] = ()
+    witnesses: tuple[str, ...] = ()
     refused: set[str] = field(default_factory=set)
 
     def add(self, pairs: Iterable[Pair], report: ParityReport) -> None:
@@ -46,6 +47,7 @@ class Found:
         if report.stock_difference is not None:
             self.stock_difference = max(report.stock_difference, self.stock_difference or 0.0)
         self.fingerprints = self.fingerprints or report.fingerprints
+        self.witnesses = self.witnesses or report.witnesses
         if report.refused:
             self.refused.add(report.refused)
 

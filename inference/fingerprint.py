@@ -19,6 +19,7 @@ from inference.runtimes.base import Array, Model, Runtime, TensorSpec
 from inference.split import SplitModel
 
 CANARY_COUNT = 4
+INNER_WITNESSES = 3
 _BITS = np.uint64(40)  # 64 random bits less these leave the 24 that a float32 holds exactly
 
 
@@ -35,17 +36,33 @@ def kernel_fingerprint(model: Model, canaries: Sequence[Sequence[Array]], /) -> 
 def split_fingerprint(
     split: SplitModel, /, *, runtime: Runtime, threads: int = 1, canaries: Sequence[Sequence[Array]] = ()
 ) -> str:
-    """Fingerprint of a split model's whole where its parts will run; on made-up canaries where it brings none.
+    """Fingerprint of a split model where its parts will run: of the whole, and of what crosses a few inner cuts.
+
+    Outputs alone can be equal by chance where they are few and coarse: a detector of one class in int8 gave the
+    same two numbers on two kernel paths whose inner tensors differed. Made-up canaries serve where none are given.
 
     Raises:
         GraphError: there are no canaries for the inputs' types.
-        ModelLoadError: the engine cannot open the whole.
+        ModelLoadError: the engine cannot open the whole or a head.
         ModelRunError: the engine failed.
     """
     names = [split.flow.tensors[index].name for index in split.flow.inputs]
-    with closing(open_part(split, 0, len(split.flow.operators), runtime=runtime, threads=threads)) as whole:
-        rows = (dict(zip(names, row, strict=True)) for row in canaries or canaries_for(split.flow))
-        return digest_of([results[name] for name in whole.outputs] for results in map(whole.run, rows))
+    rows = [dict(zip(names, row, strict=True)) for row in canaries or canaries_for(split.flow)]
+    answers: list[list[Array]] = []
+    for position in _witnesses(split):
+        with closing(open_part(split, 0, position, runtime=runtime, threads=threads)) as head:
+            answers += [[results[name] for name in head.outputs] for results in map(head.run, rows)]
+    return digest_of(answers)
+
+
+def _witnesses(split: SplitModel) -> list[int]:
+    """Positions spread over the cuts at which heads yield something, and the end."""
+    given = set(split.flow.inputs)
+    inner = [cut.position for cut in split.cuts if not given.issuperset(cut.crossing)]
+    chosen = {
+        inner[len(inner) * part // (INNER_WITNESSES + 1)] for part in range(1, INNER_WITNESSES + 1) if inner
+    }
+    return sorted({*chosen, len(split.flow.operators)})
 
 
 def digest_of(answers: Iterable[Sequence[Array]], /) -> str:

@@ -103,6 +103,7 @@ class _Tally:
         self._differing: list[Pair] = []
         self._worst = (0.0, 0.0)
         self._fingerprints: tuple[str, ...] = ()
+        self._witnesses: tuple[str, ...] = ()
         self._stock_difference: float | None = None
         self._refused = ""
         try:
@@ -112,6 +113,7 @@ class _Tally:
             return
         self._expected = whole.folded
         self._fingerprints = (whole.fingerprint, other.fingerprint)
+        self._witnesses = (whole.witness, other.witness)
         same, apart, _ = _compare(whole.stock, whole.folded)
         self._stock_difference = None if same else apart
 
@@ -139,6 +141,7 @@ class _Tally:
             differing=tuple(self._differing),
             stock_difference=self._stock_difference,
             fingerprints=self._fingerprints,
+            witnesses=self._witnesses,
             refused=self._refused,
         )
 

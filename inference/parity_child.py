@@ -114,7 +114,7 @@ def _failed(seen: str, reason: str, pairs: int) -> ParityReport:
 
 def _report(row: dict[str, Any]) -> ParityReport:
     row["differing"] = tuple((start, end) for start, end in row["differing"])
-    row["fingerprints"] = tuple(row["fingerprints"])
+    row["fingerprints"], row["witnesses"] = tuple(row["fingerprints"]), tuple(row["witnesses"])
     return ParityReport(**row)
 
 

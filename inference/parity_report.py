@@ -37,7 +37,8 @@ class ParityReport:
     ``max_share`` the largest as a share of the range that the output's values span in the whole;
     ``differing`` are the pairs that are not exact; ``stock_difference`` is that of the file as it came from the
     whole with its constants folded, None where no byte differs; ``fingerprints`` are those of that whole on the
-    device's and on the worker's path; ``refused`` says why nothing, or not everything, was checked, and is empty
+    device's and on the worker's path, of its outputs, and ``witnesses`` of inner tensors too, which coarse outputs
+    may hide; ``refused`` says why nothing, or not everything, was checked, and is empty
     otherwise; ``unfinished``: because the check ended before it came to a judgement, so that another may come to one.
     """
 
@@ -48,6 +49,7 @@ class ParityReport:
     differing: tuple[Pair, ...] = ()
     stock_difference: float | None = None
     fingerprints: tuple[str, ...] = ()
+    witnesses: tuple[str, ...] = ()
     refused: str = ""
     unfinished: bool = False
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.fingerprint import digest_of
+from inference.fingerprint import digest_of, split_fingerprint
 from inference.parity_report import KernelPath, Pair, Places
 from inference.placed import Part, open_part
 from inference.runtimes.base import Array, Runtime
@@ -22,11 +22,15 @@ _Values = dict[str, Array]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """The reference on one path: ``folded`` is what parts are cut from, ``stock`` the file as it came."""
+    """The reference on one path: ``folded`` is what parts are cut from, ``stock`` the file as it came.
+
+    ``fingerprint`` is that of the outputs, ``witness`` that of inner tensors too.
+    """
 
     folded: Answers
     stock: Answers
     fingerprint: str
+    witness: str
 
 
 class PartRuns:
@@ -63,7 +67,10 @@ class PartRuns:
             with closing(engine.load(self._path, threads=place.threads)) as model:
                 stock = [model.run(row) for row in self._canaries]
             folded = self._picked([given | row for given, row in zip(self._inputs, rows, strict=True)])
-            self._wholes[place] = Whole(folded=folded, stock=stock, fingerprint=fingerprint)
+            witness = split_fingerprint(
+                self._split, runtime=engine, threads=place.threads, canaries=self._canaries
+            )
+            self._wholes[place] = Whole(folded=folded, stock=stock, fingerprint=fingerprint, witness=witness)
         return self._wholes[place]
 
     def answers(self, pair: Pair, places: Places, /) -> Answers:
