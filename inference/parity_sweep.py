@@ -46,6 +46,7 @@ def _joined(reports: Sequence[ParityReport]) -> ParityReport:
         differing=tuple(pair for report in reports for pair in report.differing),
         stock_difference=max(stock, default=None),
         fingerprints=next((report.fingerprints for report in reports if report.fingerprints), ()),
+        witnesses=next((report.witnesses for report in reports if report.witnesses), ()),
         refused="; ".join(sorted({report.refused for report in reports} - {""})),
         unfinished=any(report.unfinished for report in reports),
     )
