@@ -11,6 +11,7 @@ from bench.model_mutator import ModelMutant, ModelMutator
 from bench.model_seeds import seeds, whole_seeds
 from bench.onnx_sites import onnx_sites
 from bench.tflite_sites import tflite_sites
+from tests.inference.made_tflite import Made
 
 FILES = 40
 
@@ -71,6 +72,14 @@ def test_a_good_file_is_accepted_by_the_child(child, good):
     onnx.checker.check_model(onnx.load_model_from_string(good[name]))
     row = child.ask(ModelMutant(number=1, seed=name, family="none", data=good[name]))
     assert (row["outcome"], row["at"]) == ("accepted", "parts")
+
+
+def test_names_that_are_no_utf_8_are_refused_by_the_engine_and_raise_nothing_else(child):
+    maker = Made()
+    maker.operator("ADD", ["x", "x"], ["y"])
+    maker.tensor("y").name = b"\xff\xfe"
+    row = child.ask(ModelMutant(number=1, seed="made.tflite", family="none", data=maker.content()))
+    assert (row["outcome"], row["error"]) == ("refused", "ModelLoadError")
 
 
 def test_a_child_that_dies_is_told_of_and_followed_by_another(child, good):
