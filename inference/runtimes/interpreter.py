@@ -10,61 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from inference.errors import ModelLoadError, ModelRunError
+from inference.errors import ModelLoadError
 from inference.runtimes.base import Array, Model, TensorSpec
-from inference.runtimes.checks import check_arrays
+from inference.runtimes.checked_model import CheckedModel, EngineFailure
+from inference.runtimes.checked_runtime import CheckedRuntime, readable_file
 from inference.runtimes.options import RuntimeOptions, check_choice
 
 XNNPACK = "xnnpack"
-_CLOSED = "this model was closed: load it again before running it"
 
 
-class InterpreterModel:
-    """A model held by one ``Interpreter``; belongs to one thread at a time."""
-
-    def __init__(self, interpreter: Any) -> None:
-        self._interpreter: Any = interpreter
-        details_in, details_out = interpreter.get_input_details(), interpreter.get_output_details()
-        self._in_index = tuple(int(row["index"]) for row in details_in)
-        self._out_index = tuple(int(row["index"]) for row in details_out)
-        self._inputs = tuple(_spec(row) for row in details_in)
-        self._outputs = tuple(_spec(row) for row in details_out)
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the inputs in run order."""
-        return self._inputs
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the outputs in run order."""
-        return self._outputs
-
-    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Run once; results are copies.
-
-        Raises:
-            ModelInputError: a shape or dtype differs from the spec.
-            ModelRunError: the engine failed or the model is closed.
-        """
-        engine = self._interpreter
-        if engine is None:
-            raise ModelRunError(_CLOSED)
-        check_arrays(inputs, self._inputs)
-        try:
-            for index, array in zip(self._in_index, inputs, strict=True):
-                engine.set_tensor(index, array)
-            engine.invoke()
-        except (RuntimeError, ValueError) as error:
-            msg = f"the engine failed while running: {error}; check the model with `headway model inspect`"
-            raise ModelRunError(msg) from error
-        return tuple(engine.get_tensor(index) for index in self._out_index)
-
-    def close(self) -> None:
-        """Release the engine's memory. Idempotent."""
-        self._interpreter = None
-
-
-class InterpreterRuntime:
+class InterpreterRuntime(CheckedRuntime):
     """Opens .tflite files with one of these engines."""
+
+    failure = EngineFailure(
+        engine="the engine",
+        errors=(RuntimeError, ValueError, SystemError),
+        load_advice="the file is damaged or needs a newer engine",
+        run_advice="check the model with `headway model inspect`",
+        reason=lambda error: (str(error).strip().splitlines() or [type(error).__name__])[0],
+    )
 
     def __init__(
         self, *, name: str, version: str, engine: Any, resolvers: Any, options: RuntimeOptions | None
@@ -81,29 +45,31 @@ class InterpreterRuntime:
         plain = delegates == ()
         self._resolver = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES if plain else resolvers.AUTO
 
-    def load(self, path: Path, *, threads: int = 1) -> Model:
-        """Open a model file.
-
-        Raises:
-            ModelLoadError: unreadable file, not a model, or operators this engine lacks.
-        """
-        try:
+    def _opened(self, path: Path, /, *, threads: int) -> Model:
+        with readable_file(path):
             content = path.read_bytes()
-        except OSError as error:
-            msg = f"cannot read the model {path}: {error.strerror}; check the path and its rights"
-            raise ModelLoadError(msg) from error
         if content[4:8] != b"TFL3":
             msg = f"{path} is not a .tflite model (identifier {content[4:8]!r}, expected b'TFL3'): pass another file"
             raise ModelLoadError(msg)
-        try:
-            interpreter = self._engine(
-                model_content=content, num_threads=threads, experimental_op_resolver_type=self._resolver
-            )
-            interpreter.allocate_tensors()
-            return InterpreterModel(interpreter)  # names that are no UTF-8 only show when they are asked for
-        except (RuntimeError, ValueError, SystemError) as error:
-            msg = f"the engine refuses {path}: {_first_line(error)}; the file is damaged or needs a newer engine"
-            raise ModelLoadError(msg) from error
+        interpreter = self._engine(
+            model_content=content, num_threads=threads, experimental_op_resolver_type=self._resolver
+        )
+        interpreter.allocate_tensors()
+        rows_in, rows_out = interpreter.get_input_details(), interpreter.get_output_details()
+        indices_in, indices_out = ([int(row["index"]) for row in rows] for rows in (rows_in, rows_out))
+
+        def compute(inputs: Sequence[Array], /) -> tuple[Array, ...]:
+            for index, array in zip(indices_in, inputs, strict=True):
+                interpreter.set_tensor(index, array)
+            interpreter.invoke()
+            return tuple(interpreter.get_tensor(index) for index in indices_out)
+
+        return CheckedModel(
+            compute,
+            inputs=tuple(_spec(row) for row in rows_in),
+            outputs=tuple(_spec(row) for row in rows_out),
+            failure=self.failure,
+        )
 
 
 def _spec(row: dict[str, Any], /) -> TensorSpec:
@@ -117,8 +83,3 @@ def _spec(row: dict[str, Any], /) -> TensorSpec:
         scale=float(scales[0]) if per_tensor else None,
         zero_point=int(zero_points[0]) if per_tensor else None,
     )
-
-
-def _first_line(error: BaseException, /) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

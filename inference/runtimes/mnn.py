@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from inference.errors import ModelLoadError, ModelRunError
+from inference.errors import ModelLoadError
 from inference.runtimes.base import Array, Model, TensorSpec
-from inference.runtimes.checks import check_arrays
+from inference.runtimes.checked_model import CheckedModel, EngineFailure
+from inference.runtimes.checked_runtime import CheckedRuntime, readable_file
 from inference.runtimes.engine_stdout import engine_stdout_to_stderr
 from inference.runtimes.mnn_convert import FORMATS, converted
 from inference.runtimes.options import RuntimeOptions
@@ -32,100 +33,53 @@ _DTYPES = {
 }
 
 
-class MnnModel:
-    """A model held by one MNN module; belongs to one thread at a time."""
-
-    def __init__(
-        self, module: Any, *, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], layouts: Any
-    ) -> None:
-        self._module: Any = module
-        self._inputs, self._outputs = inputs, outputs
-        self._layouts = layouts
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the inputs in run order."""
-        return self._inputs
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the outputs in run order."""
-        return self._outputs
-
-    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Run once; results are copies.
-
-        Raises:
-            ModelInputError: a shape or dtype differs from the spec.
-            ModelRunError: the engine failed or the model is closed.
-        """
-        if self._module is None:
-            msg = "this model was closed: load it again before running it"
-            raise ModelRunError(msg)
-        check_arrays(inputs, self._inputs)
-        try:
-            given = [
-                _EXPR.const(np.ascontiguousarray(array), list(array.shape), layout)
-                for array, layout in zip(inputs, self._layouts, strict=True)
-            ]
-            return tuple(np.array(_plain(result).read()) for result in self._module.onForward(given))
-        except Exception as error:  # the extension raises plain Exception and SystemError
-            msg = f"MNN failed while running: {error}; check the model and its inputs"
-            raise ModelRunError(msg) from error
-
-    def close(self) -> None:
-        """Release the engine's memory. Idempotent."""
-        self._module = None
-
-
-class MnnRuntime:
+class MnnRuntime(CheckedRuntime):
     """Opens .mnn files with MNN, and what its converter can turn into one."""
 
     name = "mnn"
+    failure = EngineFailure(
+        engine="MNN",
+        errors=(Exception,),  # the extension raises plain Exception and SystemError
+        load_advice=f"pass a .mnn, {' or '.join(FORMATS)} model it supports",
+        run_advice="check the model and its inputs",
+        reason=lambda error: str(error.__cause__ or error),
+    )
 
     def __init__(self, options: RuntimeOptions | None = None) -> None:
         self.version = str(MNN.version())
         self._conversions = options.conversions if options else None
 
-    def load(self, path: Path, *, threads: int = 1) -> Model:
-        """Open a model file.
-
-        Raises:
-            ModelLoadError: the file is not a model that MNN can open or convert.
-        """
-        try:
+    def _opened(self, path: Path, /, *, threads: int) -> Model:
+        with readable_file(path):
             content = path.read_bytes()
-        except OSError as error:
-            msg = f"cannot read the model {path}: {error.strerror}; check the path and its rights"
-            raise ModelLoadError(msg) from error
         if path.suffix not in FORMATS:
-            return _open(path, source=path, threads=threads)
+            return self._module(path, threads=threads)
         with tempfile.TemporaryDirectory(prefix="headway-mnn-") as scratch:
             folder = self._conversions or Path(scratch)
             made = converted(content, suffix=path.suffix, version=self.version, folder=folder, source=path)
-            return _open(made, source=path, threads=threads)
+            return self._module(made, threads=threads)
 
-
-def _open(path: Path, /, *, source: Path, threads: int) -> MnnModel:
-    settings = {"backend": "CPU", "numThread": threads, "precision": "high"}
-    try:
+    def _module(self, path: Path, /, *, threads: int) -> Model:
+        settings = {"backend": "CPU", "numThread": threads, "precision": "high"}
         with engine_stdout_to_stderr():
             manager = MNN.nn.create_runtime_manager((settings,))
             module = MNN.nn.load_module_from_file(str(path), [], [], runtime_manager=manager)
             names = module.get_info()
             tensors = _EXPR.load_as_dict(str(path))
-            inputs = [tensors[name] for name in names["inputNames"]]
-            outputs = [tensors[name] for name in names["outputNames"]]
-            return MnnModel(
-                module,
-                inputs=tuple(_spec(*row) for row in zip(names["inputNames"], inputs, strict=True)),
-                outputs=tuple(_spec(*row) for row in zip(names["outputNames"], outputs, strict=True)),
-                layouts=tuple(_layout(tensor) for tensor in inputs),
+            inputs, outputs = (
+                {name: tensors[name] for name in names[key]} for key in ("inputNames", "outputNames")
             )
-    except ModelLoadError:
-        raise
-    except Exception as error:  # the extension raises plain Exception and SystemError
-        reason = error.__cause__ or error
-        msg = f"MNN refuses {source}: {reason}; pass a .mnn, {' or '.join(FORMATS)} model it supports"
-        raise ModelLoadError(msg) from error
+            specs_in, specs_out = (tuple(_spec(*row) for row in rows.items()) for rows in (inputs, outputs))
+            layouts = [_layout(tensor) for tensor in inputs.values()]
+
+        def compute(arrays: Sequence[Array], /) -> tuple[Array, ...]:
+            given = [
+                _EXPR.const(np.ascontiguousarray(array), list(array.shape), layout)
+                for array, layout in zip(arrays, layouts, strict=True)
+            ]
+            return tuple(np.array(_plain(result).read()) for result in module.onForward(given))
+
+        return CheckedModel(compute, inputs=specs_in, outputs=specs_out, failure=self.failure)
 
 
 def _plain(result: Any, /) -> Any:

@@ -16,7 +16,8 @@ import numpy as np
 
 from inference.errors import ModelLoadError, ModelRunError
 from inference.runtimes.base import Array, Model, TensorSpec
-from inference.runtimes.checks import check_arrays
+from inference.runtimes.checked_model import CheckedModel, EngineFailure
+from inference.runtimes.checked_runtime import CheckedRuntime, readable_file
 from inference.runtimes.ncnn_param import input_shapes
 from inference.runtimes.options import RuntimeOptions
 
@@ -25,98 +26,71 @@ _MAX_RANK = 4
 _PRECISIONS = ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage")
 
 
-class NcnnModel:
-    """A model held by one ncnn net; belongs to one thread at a time."""
-
-    def __init__(
-        self, net: Any, *, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], batched: bool
-    ) -> None:
-        self._net: Any = net
-        self._inputs, self._batched = inputs, batched
-        names = tuple(spec.name for spec in outputs) or tuple(net.output_names())
-        blank = self._compute([np.zeros(spec.shape, np.float32) for spec in inputs], names)
-        found = tuple(self._found(name, array) for name, array in zip(names, blank, strict=True))
-        self._outputs = tuple(_agreed(*pair) for pair in zip(outputs or found, found, strict=True))
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the inputs in run order."""
-        return self._inputs
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the outputs in run order."""
-        return self._outputs
-
-    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Run once; results are copies.
-
-        Raises:
-            ModelInputError: a shape or dtype differs from the spec.
-            ModelRunError: the engine failed or the model is closed.
-        """
-        if self._net is None:
-            msg = "this model was closed: load it again before running it"
-            raise ModelRunError(msg)
-        check_arrays(inputs, self._inputs)
-        results = self._compute(inputs, tuple(spec.name for spec in self._outputs))
-        return tuple(array.reshape(spec.shape) for array, spec in zip(results, self._outputs, strict=True))
-
-    def close(self) -> None:
-        """Release the engine's memory. Idempotent."""
-        self._net = None
-
-    def _compute(self, inputs: Sequence[Array], names: tuple[str, ...], /) -> tuple[Array, ...]:
-        extractor = self._net.create_extractor()
-        for spec, array in zip(self._inputs, inputs, strict=True):
-            plain = np.ascontiguousarray(array[0] if self._batched else array)
-            if extractor.input(spec.name, ncnn.Mat(plain).clone()):
-                msg = f"ncnn does not take input {spec.name!r}: declare the names that its .param file has"
-                raise ModelRunError(msg)
-        results = []
-        for name in names:
-            code, mat = extractor.extract(name)
-            if code:
-                msg = f"ncnn failed at output {name!r} (code {code}): check the declared names and shapes"
-                raise ModelRunError(msg)
-            results.append(np.array(mat))
-        return tuple(results)
-
-    def _found(self, name: str, array: Array, /) -> TensorSpec:
-        shape = (1, *array.shape) if self._batched else array.shape
-        return TensorSpec(name=name, shape=shape, dtype=array.dtype.name)
-
-
-class NcnnRuntime:
+class NcnnRuntime(CheckedRuntime):
     """Opens .param and .bin files with ncnn on the CPU."""
 
     name = "ncnn"
+    failure = EngineFailure(engine=name)  # it raises nothing: its codes are looked at here
 
     def __init__(self, options: RuntimeOptions | None = None) -> None:
         self.version = str(ncnn.__version__)
         self._options = options or RuntimeOptions()
 
-    def load(self, path: Path, *, threads: int = 1) -> Model:
-        """Open a model file and run it once on zeros, because only that tells the shapes of its outputs.
-
-        Raises:
-            ModelLoadError: not a pair of files that ncnn can open, or shapes that nobody declared.
-        """
+    def _opened(self, path: Path, /, *, threads: int) -> Model:
         weights = path.with_suffix(".bin")
         try:
-            text = path.read_text(encoding="utf-8")
-            weights.stat()
-        except OSError as error:
-            msg = f"cannot read the model {error.filename}: {error.strerror}; ncnn needs {path} and {weights}"
-            raise ModelLoadError(msg) from error
+            with readable_file(path, advice=f"ncnn needs {path} and {weights}"):
+                text = path.read_text(encoding="utf-8")
+                weights.stat()
         except UnicodeDecodeError as error:
             msg = f"{path} is not a .param file of ncnn: convert the model with pnnx and pass its .ncnn.param"
             raise ModelLoadError(msg) from error
         inputs, batched = _declared(path, text, self._options.inputs)
         net = _open(path, weights, threads=threads)
         try:
-            return NcnnModel(net, inputs=inputs, outputs=self._options.outputs, batched=batched)
+            return self._shaped(net, inputs=inputs, batched=batched)
         except ModelRunError as error:
             msg = f"ncnn cannot run {path}: {error}"
             raise ModelLoadError(msg) from error
+
+    def _shaped(self, net: Any, /, *, inputs: tuple[TensorSpec, ...], batched: bool) -> Model:
+        """Run it once on zeros, because only that tells the shapes of its outputs."""
+        declared = self._options.outputs
+        names = tuple(spec.name for spec in declared) or tuple(net.output_names())
+
+        def extracted(arrays: Sequence[Array], /) -> list[Array]:
+            rows = zip(inputs, arrays, strict=True)
+            return _extracted(net, {spec.name: array[0] if batched else array for spec, array in rows}, names)
+
+        blank = extracted([np.zeros(spec.shape, np.float32) for spec in inputs])
+        found = tuple(
+            TensorSpec(name=name, shape=(1, *array.shape) if batched else array.shape, dtype=array.dtype.name)
+            for name, array in zip(names, blank, strict=True)
+        )
+        outputs = tuple(_agreed(*pair) for pair in zip(declared or found, found, strict=True))
+
+        def compute(arrays: Sequence[Array], /) -> tuple[Array, ...]:
+            results = zip(extracted(arrays), outputs, strict=True)
+            return tuple(array.reshape(spec.shape) for array, spec in results)
+
+        return CheckedModel(compute, inputs=inputs, outputs=outputs, failure=self.failure)
+
+
+def _extracted(net: Any, given: dict[str, Array], names: tuple[str, ...], /) -> list[Array]:
+    extractor = net.create_extractor()
+    for name, array in given.items():
+        plain = np.ascontiguousarray(array)  # by name, because a Mat does not keep alive what it looks at
+        if extractor.input(name, ncnn.Mat(plain).clone()):
+            msg = f"ncnn does not take input {name!r}: declare the names that its .param file has"
+            raise ModelRunError(msg)
+    results = []
+    for name in names:
+        code, mat = extractor.extract(name)
+        if code:
+            msg = f"ncnn failed at output {name!r} (code {code}): check the declared names and shapes"
+            raise ModelRunError(msg)
+        results.append(np.array(mat))
+    return results
 
 
 def _open(path: Path, weights: Path, /, *, threads: int) -> Any:

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from inference.errors import ModelLoadError, ModelRunError
+from inference.errors import ModelLoadError
 from inference.runtimes import usage_reports
 from inference.runtimes.base import Array, Model, TensorSpec
-from inference.runtimes.checks import ANY_SIZE, check_arrays
+from inference.runtimes.checked_model import CheckedModel, EngineFailure
+from inference.runtimes.checked_runtime import CheckedRuntime, readable_file
+from inference.runtimes.checks import ANY_SIZE
 from inference.runtimes.options import RuntimeOptions, check_choice
 
 usage_reports.switch_off()
@@ -43,50 +45,16 @@ _DTYPES = {
 }
 
 
-class OnnxModel:
-    """A model held by one onnxruntime session; belongs to one thread at a time."""
-
-    def __init__(self, session: Any) -> None:
-        self._session: Any = session
-        self._inputs = tuple(_spec(row) for row in session.get_inputs())
-        self._outputs = tuple(_spec(row) for row in session.get_outputs())
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the inputs in run order; -1 stands for a free dimension."""
-        return self._inputs
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the outputs in run order; -1 stands for a free dimension."""
-        return self._outputs
-
-    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Run once.
-
-        Raises:
-            ModelInputError: a shape or dtype differs from the spec.
-            ModelRunError: the engine failed or the model is closed.
-        """
-        if self._session is None:
-            msg = "this model was closed: load it again before running it"
-            raise ModelRunError(msg)
-        check_arrays(inputs, self._inputs)
-        feed = {spec.name: array for spec, array in zip(self._inputs, inputs, strict=True)}
-        try:
-            results = self._session.run(None, feed)
-        except Exception as error:
-            msg = f"onnxruntime failed while running: {error}; check shapes and providers"
-            raise ModelRunError(msg) from error
-        return tuple(np.asarray(result) for result in results)
-
-    def close(self) -> None:
-        """Release the engine's memory. Idempotent."""
-        self._session = None
-
-
-class OnnxRuntime:
+class OnnxRuntime(CheckedRuntime):
     """Opens .onnx files with onnxruntime."""
 
     name = "onnx"
+    failure = EngineFailure(
+        engine="onnxruntime",
+        errors=(Exception,),  # its own all derive from Exception directly
+        load_advice="pass an .onnx model it supports",
+        run_advice="check shapes and providers",
+    )
 
     def __init__(self, options: RuntimeOptions | None = None) -> None:
         self.version = str(onnxruntime.__version__)
@@ -97,30 +65,21 @@ class OnnxRuntime:
             "provider", self.providers, offered=onnxruntime.get_available_providers(), engine="onnxruntime"
         )
 
-    def load(self, path: Path, *, threads: int = 1) -> Model:
-        """Open a model file.
-
-        Raises:
-            ModelLoadError: the file is not a model that onnxruntime can open.
-        """
-        settings = onnxruntime.SessionOptions()
+    def _opened(self, path: Path, /, *, threads: int) -> Model:
+        settings = _settings(self.optimisation)
         settings.intra_op_num_threads = threads
         settings.inter_op_num_threads = 1
-        settings.graph_optimization_level = _LEVELS[self.optimisation]
-        settings.log_severity_level = _ERRORS_ONLY
-        try:
+        with readable_file(path):
             content = path.read_bytes()
-        except OSError as error:
-            msg = f"cannot read the model {path}: {error.strerror}; check the path and its rights"
-            raise ModelLoadError(msg) from error
-        try:
-            session = onnxruntime.InferenceSession(content, settings, providers=list(self.providers))
-            return OnnxModel(session)
-        except ModelLoadError:
-            raise
-        except Exception as error:
-            msg = f"onnxruntime refuses {path}: {error}; pass an .onnx model it supports"
-            raise ModelLoadError(msg) from error
+        session = onnxruntime.InferenceSession(content, settings, providers=list(self.providers))
+        inputs = tuple(_spec(row) for row in session.get_inputs())
+
+        def compute(arrays: Sequence[Array], /) -> tuple[Array, ...]:
+            feed = {spec.name: array for spec, array in zip(inputs, arrays, strict=True)}
+            return tuple(np.asarray(result) for result in session.run(None, feed))
+
+        outputs = tuple(_spec(row) for row in session.get_outputs())
+        return CheckedModel(compute, inputs=inputs, outputs=outputs, failure=self.failure)
 
 
 def lower_half(content: bytes, /) -> bytes:
@@ -132,9 +91,7 @@ def lower_half(content: bytes, /) -> bytes:
     Raises:
         ModelLoadError: onnxruntime cannot open the model.
     """
-    settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = _LEVELS["none"]
-    settings.log_severity_level = _ERRORS_ONLY
+    settings = _settings("none")
     with tempfile.TemporaryDirectory(prefix="headway-half-") as folder:
         path = Path(folder) / "lowered.onnx"
         settings.optimized_model_filepath = str(path)
@@ -144,6 +101,13 @@ def lower_half(content: bytes, /) -> bytes:
             msg = f"onnxruntime refuses the float16 model: {error}; export it as float32"
             raise ModelLoadError(msg) from error
         return path.read_bytes()
+
+
+def _settings(optimisation: str, /) -> Any:
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = _LEVELS[optimisation]
+    settings.log_severity_level = _ERRORS_ONLY
+    return settings
 
 
 def _spec(row: Any, /) -> TensorSpec:

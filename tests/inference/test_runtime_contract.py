@@ -228,6 +228,12 @@ def test_closing_twice_is_harmless_and_a_closed_model_does_not_run(case, files):
         loaded.run(arrays)
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_less_than_one_thread_is_refused(case, files, threads):
+    with pytest.raises(ModelLoadError, match=rf"with {threads} threads: pass a whole number from 1"):
+        case.open(files, threads=threads)
+
+
 def test_two_models_at_once_in_two_threads_answer_as_alone(case, files):
     with closing(case.open(files)) as one, closing(case.open(files)) as other:
         expected = {seed: [a.tobytes() for a in one.run(noise(one, seed))] for seed in (1, 2)}
