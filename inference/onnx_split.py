@@ -13,10 +13,10 @@ from typing import Any
 import onnx
 
 from inference.cuts import legal_cuts
-from inference.errors import GraphError
 from inference.flow import Cut, Flow
 from inference.onnx_flow import OnnxGraph, onnx_graph
 from inference.onnx_shapes import Shapes
+from inference.segments import Segment, segment_of
 
 _NO_SHAPES: Shapes = MappingProxyType({})
 _LISTS_CONSTANTS_AS_INPUTS_BELOW = 4  # IR version from which stored constants need no entry among the inputs
@@ -44,20 +44,11 @@ class OnnxSplit:
 
     def part_inputs(self, start: int, end: int) -> tuple[str, ...]:
         """Names of what operators ``[start, end)`` read and do not yield themselves, in run order."""
-        self._check(start, end)
-        tensors = self.flow.tensors
-        made = {index for operator in self.flow.operators[start:end] for index in operator.outputs}
-        read = {index for operator in self.flow.operators[start:end] for index in operator.inputs}
-        return tuple(tensors[index].name for index in sorted(read - made) if not tensors[index].constant)
+        return self._names(self._segment(start, end).inputs)
 
     def part_outputs(self, start: int, end: int) -> tuple[str, ...]:
         """Names of what operators ``[start, end)`` yield for later ones, then the model's outputs among it."""
-        self._check(start, end)
-        made = {index for operator in self.flow.operators[start:end] for index in operator.outputs}
-        later = {index for operator in self.flow.operators[end:] for index in operator.inputs}
-        outputs = [index for index in dict.fromkeys(self.flow.outputs) if index in made]
-        inner = sorted((made & later) - set(outputs))
-        return tuple(self.flow.tensors[index].name for index in [*inner, *outputs])
+        return self._names(self._segment(start, end).outputs)
 
     def part(self, start: int, end: int) -> bytes:
         """Operators ``[start, end)`` as a model of their own, as bytes of an .onnx file.
@@ -65,7 +56,7 @@ class OnnxSplit:
         Raises:
             GraphError: the range is empty, or one of its ends is no legal cut.
         """
-        self._check(start, end)
+        segment = self._segment(start, end)
         source = self.graph.model
         steps = self.graph.steps[start:end]
         chosen = self._with_constants(steps)
@@ -75,7 +66,7 @@ class OnnxSplit:
         made = [
             name for index in steps for name in source.graph.node[index].output if name in self.graph.types
         ]
-        inputs, outputs = self.part_inputs(start, end), self.part_outputs(start, end)
+        inputs, outputs = self._names(segment.inputs), self._names(segment.outputs)
         part = onnx.ModelProto(
             ir_version=source.ir_version,
             producer_name=source.producer_name,
@@ -96,14 +87,11 @@ class OnnxSplit:
         written: bytes = part.SerializeToString(deterministic=True)
         return written
 
-    def _check(self, start: int, end: int) -> None:
-        legal = {cut.position for cut in self.cuts}
-        if start >= end:
-            raise GraphError(f"a part from {start} to {end} holds no operator: let it end behind its start")
-        wrong = [position for position in (start, end) if position not in legal]
-        if wrong:
-            near = sorted(legal, key=lambda position: (abs(position - wrong[0]), position))[:2]
-            raise GraphError(f"position {wrong[0]} is no legal cut: the nearest are {sorted(near)}")
+    def _segment(self, start: int, end: int) -> Segment:
+        return segment_of(self.flow, self.cuts, start, end)
+
+    def _names(self, indices: tuple[int, ...]) -> tuple[str, ...]:
+        return tuple(self.flow.tensors[index].name for index in indices)
 
     def _with_constants(self, steps: tuple[int, ...]) -> list[int]:
         """The operators and those behind the constants they read, in the file's order."""

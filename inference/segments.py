@@ -64,14 +64,14 @@ def segment_of(flow: Flow, cuts: Sequence[Cut], start: int, end: int, /) -> Segm
 
 
 def _check_positions(by_position: dict[int, Cut], start: int, end: int) -> None:
+    if start >= end:
+        msg = f"a part from {start} to {end} holds no operator: choose an end behind its start"
+        raise GraphError(msg)
     for position in (start, end):
         if position not in by_position:
             near = min(by_position, key=lambda legal: (abs(legal - position), legal))
             msg = f"position {position} is no legal cut: choose another, the nearest is {near}"
             raise GraphError(msg)
-    if start >= end:
-        msg = f"a part from {start} to {end} holds no operator: choose an end behind its start"
-        raise GraphError(msg)
 
 
 def _constant_operators(flow: Flow, makers: dict[int, int], needed: set[int]) -> set[int]:

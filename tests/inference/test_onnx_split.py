@@ -166,7 +166,7 @@ def test_the_same_file_gives_the_same_bytes():
 
 @pytest.mark.parametrize(
     ("start", "end", "reason"),
-    [(2, 2, "no operator"), (3, 1, "no operator"), (0, 99, "no legal cut"), (0, 3, "nearest are")],
+    [(2, 2, "no operator"), (3, 1, "no operator"), (0, 99, "no legal cut"), (0, 3, "nearest is")],
 )
 def test_a_range_that_is_no_part_is_refused(start, end, reason):
     split = split_onnx(detector_model())
