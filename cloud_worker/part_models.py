@@ -1,17 +1,16 @@
 """Shell: the models of a folder that a worker can run parts of, each with the fingerprint of its kernels here.
 
-The worker's own landmark model and the packages of the task ``hands`` beside it, whole and opened once to take the
+The worker's own landmark model and the packages of the task ``hands`` beside it, opened once to take the
 fingerprint. What cannot be cut, opened or read is left out and logged: it is still answered whole.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from inference.errors import InferenceError
-from inference.fingerprint import canaries_for, kernel_fingerprint
+from inference.fingerprint import split_fingerprint
 from inference.packages import MANIFEST_NAME, open_package
 from inference.runtimes.base import Runtime
 from inference.split import SplitModel, split_model
@@ -65,6 +64,5 @@ def packaged_models(folder: Path, *, task: str, suffixes: tuple[str, ...]) -> It
 def _prepared(path: Path, *, runtime: Runtime, threads: int) -> PartModel:
     content = path.read_bytes()
     split = split_model(content)
-    with closing(runtime.load(path, threads=threads)) as whole:
-        kernel = kernel_fingerprint(whole, canaries_for(split.flow))
+    kernel = split_fingerprint(split, runtime=runtime, threads=threads)
     return PartModel(path=path, digest=hashlib.sha256(content).digest(), split=split, kernel=kernel)

@@ -138,7 +138,7 @@ def prove_in_child(model: PartModel, placement: Placement, /, *, where: KernelPa
             why=f"with its constants folded the model differs from its file by up to "
             f"{report.stock_difference:g}: quantise or convert it again"
         )
-    if model.kernel not in report.fingerprints:
+    if model.kernel not in report.witnesses:
         return Verdict(
             why="its file or the kernels are not those this worker started with: restart the worker"
         )

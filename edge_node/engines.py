@@ -17,7 +17,7 @@ from edge_node.engine_parts import open_engine_parts
 from edge_node.errors import PlacementMisfitError, SettingsError
 from edge_node.jobs import Engine
 from inference.errors import InferenceError, ModelPackageError
-from inference.fingerprint import canaries_of, kernel_fingerprint
+from inference.fingerprint import split_fingerprint
 from inference.runtimes.base import Model, Runtime
 from inference.split import split_model
 from inference.tasks.hands import HandsConfig, HandTask
@@ -72,13 +72,7 @@ class EngineMaker:
             raise SettingsError(f"{landmark} does not fit the task: {error}") from error
         digest = hashlib.sha256(landmark.read_bytes()).hexdigest()
         self._files[digest] = landmark
-        return Engine(
-            task=task,
-            label=label,
-            digest=digest,
-            landmark=LANDMARKS[quantisation],
-            kernel=kernel_fingerprint(model, canaries_of(model.inputs())),
-        )
+        return Engine(task=task, label=label, digest=digest, landmark=LANDMARKS[quantisation])
 
     def fitted(self, engine: Engine, config: SplitConfig) -> Engine:
         """The engine with head and tail for the config's placement, if it names one; itself where nothing changes.
@@ -97,10 +91,12 @@ class EngineMaker:
                 f"the engine {engine.label} cannot be cut: use another policy than split"
             )
         try:
-            content = self._content(engine.digest)
+            split = split_model(self._content(engine.digest))
+            # Only who sends parts is asked for it, and it takes a third of a second.
+            kernel = engine.kernel or split_fingerprint(split, runtime=self._runtime)
             parts = open_engine_parts(
                 engine.task,
-                split_model(content),
+                split,
                 wanted,
                 runtime=self._runtime,
                 clock_ns=self._clock_ns,
@@ -110,7 +106,7 @@ class EngineMaker:
             raise PlacementMisfitError(
                 f"the placement {wanted.start}:{wanted.end} does not fit {engine.label}: {error}"
             ) from error
-        return replace(engine, parts=parts)
+        return replace(engine, parts=parts, kernel=kernel)
 
     def _content(self, digest: str) -> bytes:
         content = self._files[digest].read_bytes()

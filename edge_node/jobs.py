@@ -56,8 +56,8 @@ class EngineParts:
 class Engine:
     """Loaded models under one label. ``landmark`` says which row of the device class they cost.
 
-    ``digest`` and ``kernel`` are the landmark model's sha256 and the fingerprint of what computes it, both in hex;
-    ``parts`` are there while the split config names a placement that fits the model.
+    ``digest`` is the landmark model's sha256 in hex. ``parts`` are there while the split config names a placement
+    that fits the model; ``kernel``, the fingerprint (hex) of what computes it here, since the first time it did.
     """
 
     task: Perceiver

@@ -15,22 +15,12 @@ import numpy as np
 from inference.errors import GraphError
 from inference.flow import Flow, FlowTensor
 from inference.placed import open_part
-from inference.runtimes.base import Array, Model, Runtime, TensorSpec
+from inference.runtimes.base import Array, Runtime
 from inference.split import SplitModel
 
 CANARY_COUNT = 4
 INNER_WITNESSES = 3
 _BITS = np.uint64(40)  # 64 random bits less these leave the 24 that a float32 holds exactly
-
-
-def kernel_fingerprint(model: Model, canaries: Sequence[Sequence[Array]], /) -> str:
-    """Digest (sha256, hex) over dtype, shape and bytes of every output on every canary, in order.
-
-    Raises:
-        ModelInputError: a canary does not fit the model.
-        ModelRunError: the engine failed.
-    """
-    return digest_of(model.run(canary) for canary in canaries)
 
 
 def split_fingerprint(
@@ -84,27 +74,13 @@ def canaries_for(flow: Flow, /, *, seed: int = 0, count: int = CANARY_COUNT) -> 
     Raises:
         GraphError: an input has a type without plain values.
     """
-    return _drawn([flow.tensors[index] for index in flow.inputs], seed=seed, count=count)
-
-
-def canaries_of(inputs: Sequence[TensorSpec], /, *, seed: int = 0) -> tuple[tuple[Array, ...], ...]:
-    """The same inputs from what an engine says of a model, without reading its file.
-
-    Raises:
-        GraphError: an input has a type without plain values.
-    """
-    return _drawn(inputs, seed=seed, count=CANARY_COUNT)
-
-
-def _drawn(
-    inputs: Sequence[FlowTensor | TensorSpec], *, seed: int, count: int
-) -> tuple[tuple[Array, ...], ...]:
+    inputs = [flow.tensors[index] for index in flow.inputs]
     # The raw stream of a bit generator never changes between versions of numpy; its distributions may.
     stream = np.random.PCG64(seed)
     return tuple(tuple(_values(tensor, stream) for tensor in inputs) for _ in range(count))
 
 
-def _values(tensor: FlowTensor | TensorSpec, stream: np.random.PCG64) -> Array:
+def _values(tensor: FlowTensor, stream: np.random.PCG64) -> Array:
     dtype = np.dtype(tensor.dtype)
     raw = np.asarray(stream.random_raw(int(np.prod(tensor.shape, dtype=np.int64))), np.uint64)
     bits = raw.reshape(tensor.shape)

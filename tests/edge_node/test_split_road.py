@@ -151,7 +151,7 @@ def test_frames_in_parts_are_proved_offered_and_exact(here, worker, maker, hand_
         qos=1,
     )
     until(lambda: births, what="the headset's presence")
-    assert births[0].kernels == {factory.digest: factory.kernel}
+    assert births[0].kernels == {factory.digest: maker.fitted(factory, SPLIT).kernel}
     summary = here.stop()
     assert told["policy"] == "split"
     assert summary["none"] == 0
@@ -256,4 +256,5 @@ def test_an_engine_is_cut_once_for_a_placement_and_whole_again_without(maker):
     assert 0 < cut.parts.head_share <= 1
     assert 0 < cut.parts.tail_share < cut.parts.head_share
     assert maker.fitted(cut, SplitConfig(policy="offload")).parts is None
-    assert cut.kernel == factory.kernel != ""
+    assert factory.kernel == ""
+    assert cut.kernel == maker.fitted(maker.factory(), SPLIT).kernel != ""

@@ -1,8 +1,11 @@
 """Models that other people made: every cut exact, quantised ones too. Skips as one where they are not there."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
+from inference.fingerprint import canaries_for, digest_of, split_fingerprint
 from inference.onnx_quantize import quantise_onnx_static
 from inference.parity import KernelPath, check_parity, cut_pairs, random_pairs
 from inference.placed import open_part
@@ -55,3 +58,16 @@ def test_yolox_nano_becomes_int8_at_less_than_half_its_size(shared_data, tmp_pat
     path = tmp_path / "int8.onnx"
     path.write_bytes(quantised)
     assert open_runtime("onnx").load(path).run([given[0]["images"]])[0].shape == (1, 3549, 85)
+
+
+def test_inner_tensors_tell_kernel_paths_apart_whose_outputs_are_equal_by_chance(shared_data):
+    path = shared_data / "models" / "mlperf_tiny" / "vww_96_int8.tflite"
+    split = split_model(path.read_bytes())
+    canaries = canaries_for(split.flow, count=2)
+    outputs, inner = set(), set()
+    for options in (RuntimeOptions(), PLAIN):
+        runtime = open_runtime("litert", options=options)
+        with closing(runtime.load(path)) as model:
+            outputs.add(digest_of(map(model.run, canaries)))
+        inner.add(split_fingerprint(split, runtime=runtime, canaries=canaries))
+    assert (len(outputs), len(inner)) == (1, 2)
