@@ -58,6 +58,7 @@ def parity_aims(found: dict[str, Any]) -> list[Aim]:
             sum(r["pairs"] for r in rows),
         ),
         Aim("parity", "random pairs of each model", "least", LEAST_PAIRS, least),
+        Aim("parity", "checks that broke", "most", 0, len(found["failed"])),
         Aim("parity", "models checked", "least", 1, len(models), f"refused: {refused}" if refused else ""),
     ]
 

@@ -101,11 +101,14 @@ def test_one_inexact_cut_on_one_path_misses_the_aim():
         "pairs": 50,
         "pairs_exact": 50,
     }
-    assert all(aim.met for aim in parity_aims({"parity": [row], "refused": []}))
-    assert not all(aim.met for aim in parity_aims({"parity": [row | {"exact": 59}], "refused": []}))
-    assert not all(aim.met for aim in parity_aims({"parity": [], "refused": ["m"]}))
+    assert all(aim.met for aim in parity_aims({"parity": [row], "refused": [], "failed": []}))
+    assert not all(
+        aim.met for aim in parity_aims({"parity": [row | {"exact": 59}], "refused": [], "failed": []})
+    )
+    assert not all(aim.met for aim in parity_aims({"parity": [], "refused": ["m"], "failed": []}))
+    assert not all(aim.met for aim in parity_aims({"parity": [row], "refused": [], "failed": ["m: died"]}))
     across = row | {"one_path": False, "exact": 0}
-    assert all(aim.met for aim in parity_aims({"parity": [row, across], "refused": []}))
+    assert all(aim.met for aim in parity_aims({"parity": [row, across], "refused": [], "failed": []}))
 
 
 def test_a_slow_decision_misses_its_aim():
