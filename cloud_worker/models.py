@@ -103,7 +103,7 @@ def hands_kitchen(
     where = KernelPath(runtime=row_of(runtime), options=options, threads=threads)
     packaged = packaged_models(folder, task=Task.HANDS.name.lower(), suffixes=row.suffixes)
     parts = Proofs(
-        part_models([files["landmark"], *packaged], runtime=engine, threads=threads),
+        part_models([files["landmark"], *packaged], runtime=part_engine, threads=threads),
         prove=partial(prove_in_child, where=where),
         clock_ns=clock_ns,
     )
