@@ -1,0 +1,1 @@
+"""What recent history says about links, workers and this chip: pure, every time passed in."""

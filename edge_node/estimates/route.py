@@ -1,0 +1,163 @@
+"""Pure core: everything one headset knows of one worker, and what it expects of a frame sent there now.
+
+Predicted = transfer of so many bytes + the worker's queue + its run, each from its own estimator. The error of every
+prediction, made when the request left, is kept; P(in time) is the share of recent errors that the budget would have
+borne. A loss is an endless error, a refusal too; pings teach like frames, at less weight. When the level changes for
+good, all but the newest is forgotten. Stays here: how the estimators hang together. Reads no clock, sends nothing.
+"""
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+
+from edge_node.estimates.bandwidth import Bandwidth
+from edge_node.estimates.changes import ChangePoint
+from edge_node.estimates.clock import ClockOffset, Legs
+from edge_node.estimates.forecast import Forecast
+from edge_node.estimates.rtt import RttEstimator
+from edge_node.estimates.sketch import DecayedSketch
+from edge_node.estimates.work import PING, WorkerTimes
+
+NS_PER_S = 1_000_000_000
+ERRORS_HALF_LIFE_NS = 10 * NS_PER_S
+PRIOR_ON_TIME = 0.1  # of a worker nobody has heard of
+PRIOR_WEIGHT = 1.0  # samples
+PING_WEIGHT = 0.25  # a ping neither queues nor runs at the worker
+MAX_PENDING = 256
+KEEP_AT_LEAST = 3  # newest samples kept over a change of level
+RATIO_UNIT = 1_000_000  # what "as predicted" is to the change points
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplySample:
+    """One answer: sizes in bytes, times in nanoseconds. ``worker_*_ns`` are of the worker's clock, where it said them.
+
+    ``way`` is a ``Path``, or ``PING`` for a probe.
+    """
+
+    frame_id: int
+    payload_bytes: int
+    result_bytes: int
+    sent_ns: int
+    heard_ns: int
+    queue_ns: int
+    decode_ns: int
+    run_ns: int
+    way: str
+    worker_received_ns: int | None = None
+    worker_replied_ns: int | None = None
+
+    @property
+    def total_ns(self) -> int:
+        """From sending to hearing."""
+        return max(0, self.heard_ns - self.sent_ns)
+
+    @property
+    def transport_ns(self) -> int:
+        """The total less what the worker spent."""
+        return max(0, self.total_ns - self.queue_ns - self.decode_ns - self.run_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pending:
+    predicted_ns: int
+    transfer_ns: int
+    sent_ns: int
+
+
+class Route:
+    """One worker as reached from here. A request is known by its id and whether it is a ping."""
+
+    def __init__(self, *, prior_run_ns: int | None = None) -> None:
+        self.rtt = RttEstimator()
+        self.bandwidth = Bandwidth()
+        self.worker = WorkerTimes() if prior_run_ns is None else WorkerTimes(prior_run_ns=prior_run_ns)
+        self.clock = ClockOffset()
+        self.legs: Legs | None = None  # of the newest reply that told the worker's times
+        self.changes = 0  # of the level, since the start
+        self.changed_at_ns: int | None = None  # the last time the level changed
+        self.refusals: Counter[str] = Counter()
+        self._level = ChangePoint()
+        self._errors = DecayedSketch(
+            ERRORS_HALF_LIFE_NS, prior_share=PRIOR_ON_TIME, prior_weight=PRIOR_WEIGHT
+        )
+        self._pending: OrderedDict[tuple[bool, int], _Pending] = OrderedDict()
+
+    def on_sent(self, frame_id: int, *, payload_bytes: int, way: str, now_ns: int) -> None:
+        """A request left; remembers what was expected of it."""
+        self._pending[way == PING, frame_id] = self._expect(payload_bytes, way, now_ns=now_ns)
+        if len(self._pending) > MAX_PENDING:
+            self._pending.popitem(last=False)
+
+    def on_reply(self, sample: ReplySample, *, now_ns: int) -> None:
+        """An answer came. One that was counted as lost before teaches how long to wait, nothing else."""
+        self.rtt.add(sample.transport_ns)
+        self._tell_legs(sample, now_ns=now_ns)
+        pending = self._pending.pop((sample.way == PING, sample.frame_id), None)
+        if pending is None:
+            return
+        self._errors.add(
+            sample.total_ns - pending.predicted_ns, now_ns=now_ns, weight=_weight(sample.way == PING)
+        )
+        self.bandwidth.add(sample.payload_bytes, sample.transport_ns, now_ns=now_ns)
+        if sample.way != PING:
+            self.worker.on_queue(sample.queue_ns, now_ns=now_ns)
+            self.worker.on_run(sample.way, sample.decode_ns + sample.run_ns)
+        ratio = RATIO_UNIT * (sample.transport_ns + 1) // (pending.transfer_ns + 1)
+        if self._level.add(ratio):
+            self._start_over(now_ns)
+
+    def on_loss(self, frame_id: int, *, ping: bool = False, now_ns: int) -> None:
+        """No answer came in time; nothing happens where it was not waited for."""
+        if self._pending.pop((ping, frame_id), None) is None:
+            return
+        self.rtt.on_timeout()
+        self._errors.add_loss(now_ns=now_ns, weight=_weight(ping))
+        if self._level.add_loss():
+            self._start_over(now_ns)
+
+    def on_refusal(self, reason: str, *, now_ns: int, frame_id: int | None = None) -> None:
+        """The worker would not: as good as lost, but no word about the link."""
+        self.refusals[reason] += 1
+        if frame_id is not None:
+            self._pending.pop((False, frame_id), None)
+        self._errors.add_loss(now_ns=now_ns)
+
+    def on_load(self, queue_ns: int, *, now_ns: int) -> None:
+        """The worker told everybody how long a request would wait."""
+        self.worker.on_queue(queue_ns, now_ns=now_ns)
+
+    def forecast(self, *, payload_bytes: int, way: str, now_ns: int) -> Forecast:
+        """What to expect of so many bytes sent this way now."""
+        return Forecast(
+            predicted_ns=self._expect(payload_bytes, way, now_ns=now_ns).predicted_ns,
+            samples=len(self._errors),
+            prior_on_time=PRIOR_ON_TIME,
+            errors=self._errors.picture(now_ns=now_ns),
+        )
+
+    def overdue(self, *, after_ns: int, now_ns: int) -> int:
+        """How many requests have been out for longer than this."""
+        return sum(now_ns - pending.sent_ns > after_ns for pending in self._pending.values())
+
+    def _expect(self, payload_bytes: int, way: str, *, now_ns: int) -> _Pending:
+        transfer_ns = self.bandwidth.transfer_ns(payload_bytes, now_ns=now_ns)
+        work_ns = self.worker.expected_ns(way, now_ns=now_ns)
+        return _Pending(predicted_ns=transfer_ns + work_ns, transfer_ns=transfer_ns, sent_ns=now_ns)
+
+    def _tell_legs(self, sample: ReplySample, *, now_ns: int) -> None:
+        received_ns, replied_ns = sample.worker_received_ns, sample.worker_replied_ns
+        if received_ns is None or replied_ns is None:
+            return
+        self.clock.add(sample.sent_ns, received_ns, replied_ns, sample.heard_ns, now_ns=now_ns)
+        self.legs = self.clock.legs(sample.sent_ns, received_ns, replied_ns, sample.heard_ns)
+
+    def _start_over(self, now_ns: int) -> None:
+        keep = max(KEEP_AT_LEAST, self._level.run)
+        self._errors.reset(keep=keep)
+        self.bandwidth.reset(keep=keep)
+        self.changes += 1
+        self.changed_at_ns = now_ns
+
+
+def _weight(ping: bool) -> float:  # noqa: FBT001 - a private word, not an interface
+    return PING_WEIGHT if ping else 1.0

@@ -1,0 +1,53 @@
+"""Pure core: what a worker will spend on a request: its queue by what it last said, its runs per way.
+
+A queue is a matter of now: what was said of it halves every second that nothing more is said. A run is smoothed.
+Reads no clock.
+"""
+
+QUEUE_HALF_LIFE_NS = 1_000_000_000
+QUEUE_GAIN = 0.5
+RUN_GAIN = 1 / 8
+PRIOR_RUN_NS = 10_000_000
+PING = "ping"  # answered before anything queues or runs
+
+
+class WorkerTimes:
+    """One worker's queue and runs. A way is a ``Path``, or ``PING``."""
+
+    def __init__(self, *, prior_run_ns: int = PRIOR_RUN_NS) -> None:
+        self._prior_run_ns = prior_run_ns
+        self._queue_ns = 0.0
+        self._said_at_ns = 0
+        self._runs_ns: dict[str, float] = {}
+
+    def on_queue(self, queue_ns: int, *, now_ns: int) -> None:
+        """The worker said how long something waited, or would wait."""
+        faded_ns = self._faded_queue_ns(now_ns)
+        self._queue_ns = faded_ns + QUEUE_GAIN * (queue_ns - faded_ns)
+        self._said_at_ns = now_ns
+
+    def on_run(self, way: str, run_ns: int) -> None:
+        """The worker decoded and ran for so long."""
+        known = self._runs_ns.get(way)
+        self._runs_ns[way] = float(run_ns) if known is None else known + RUN_GAIN * (run_ns - known)
+
+    def queue_ns(self, *, now_ns: int) -> int:
+        """How long a request sent now should wait at the worker."""
+        return round(self._faded_queue_ns(now_ns))
+
+    def run_ns(self, way: str) -> int:
+        """How long a request of this way should take there; the longest known, or the prior, for an untried way."""
+        if way == PING:
+            return 0
+        known = self._runs_ns.get(way)
+        if known is None:
+            known = max(self._runs_ns.values(), default=float(self._prior_run_ns))
+        return round(known)
+
+    def expected_ns(self, way: str, *, now_ns: int) -> int:
+        """Queue and run together."""
+        return 0 if way == PING else self.queue_ns(now_ns=now_ns) + self.run_ns(way)
+
+    def _faded_queue_ns(self, now_ns: int) -> float:
+        silent_ns = max(0, now_ns - self._said_at_ns)
+        return float(self._queue_ns * 0.5 ** (silent_ns / QUEUE_HALF_LIFE_NS))

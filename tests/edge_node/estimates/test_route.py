@@ -1,0 +1,207 @@
+"""One worker as reached from here: predictions, their errors, and what becomes of them when the link changes."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_node.decide import Path
+from edge_node.estimates.forecast import Forecast
+from edge_node.estimates.route import PRIOR_ON_TIME, ReplySample, Route
+from edge_node.estimates.sketch import NEVER_NS
+from edge_node.estimates.work import PING
+
+S = 1_000_000_000
+MS = 1_000_000
+
+
+class Link:
+    """A way of known rate, start and jitter to a worker of known speed, and a route that watches it."""
+
+    def __init__(self, *, seed=1, mbit=40.0, start_ms=4.0, jitter=0.3, run_ms=6.0):
+        self.rng = random.Random(seed)
+        self.mbit, self.start_ms, self.jitter, self.run_ms = mbit, start_ms, jitter, run_ms
+        self.route = Route()
+        self.now_ns = 0
+        self.next_id = 0
+
+    def total_ms(self, size):
+        slow = self.rng.lognormvariate(0.0, self.jitter)
+        return (self.start_ms + size * 8 / self.mbit / 1000) * slow + self.run_ms
+
+    def frame(self, *, size=None, lost=False, way=Path.OFFLOAD):
+        """One frame or ping every 33 ms; returns what was forecast of it and what it took."""
+        self.now_ns += 33 * MS
+        size = size or self.rng.randrange(9_000, 21_000)
+        forecast = self.route.forecast(payload_bytes=size, way=way, now_ns=self.now_ns)
+        total_ns = round(self.total_ms(size) * MS) - (round(self.run_ms * MS) if way == PING else 0)
+        self.route.on_sent(self.next_id, payload_bytes=size, way=way, now_ns=self.now_ns)
+        if lost:
+            self.route.on_loss(self.next_id, ping=way == PING, now_ns=self.now_ns + 20 * MS)
+        else:
+            self.route.on_reply(self.sample(size, total_ns, way), now_ns=self.now_ns + 20 * MS)
+        self.next_id += 1
+        return forecast, total_ns
+
+    def sample(self, size, total_ns, way):
+        run_ns = 0 if way == PING else round(self.run_ms * MS)
+        return ReplySample(
+            frame_id=self.next_id,
+            payload_bytes=size,
+            result_bytes=700,
+            sent_ns=self.now_ns,
+            heard_ns=self.now_ns + total_ns,
+            queue_ns=0,
+            decode_ns=0,
+            run_ns=run_ns,
+            way=way,
+        )
+
+    def ask(self, *, size=15_000, way=Path.OFFLOAD) -> Forecast:
+        return self.route.forecast(payload_bytes=size, way=way, now_ns=self.now_ns + 33 * MS)
+
+
+def test_nothing_known_promises_little():
+    forecast = Link().ask()
+    assert (forecast.samples, forecast.p50_ns) == (0, NEVER_NS)
+    assert forecast.p_at(50 * MS) == PRIOR_ON_TIME
+    assert forecast.p_at(0) == 0.0
+
+
+def test_the_promise_is_kept_as_often_as_it_says():
+    link, promised, kept = Link(jitter=0.5), [], []
+    for index in range(4_000):
+        budget_ns = link.rng.randrange(8, 25) * MS
+        forecast, total_ns = link.frame()
+        if index > 100:
+            promised.append(forecast.p_at(budget_ns))
+            kept.append(total_ns <= budget_ns)
+    assert sum(promised) / len(promised) == pytest.approx(sum(kept) / len(kept), abs=0.02)
+    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
+        rows = [(p, k) for p, k in zip(promised, kept, strict=True) if low <= p < low + 0.2]
+        if len(rows) > 100:
+            assert sum(p for p, _ in rows) / len(rows) == pytest.approx(
+                sum(k for _, k in rows) / len(rows), abs=0.1
+            )
+
+
+def test_more_bytes_are_expected_later_and_a_larger_budget_is_never_worse():
+    link = Link()
+    for index in range(200):
+        link.frame(**({"size": 64, "way": PING} if index % 3 == 0 else {}))
+    small, large = link.ask(size=8_000), link.ask(size=40_000)
+    assert small.p50_ns < large.p50_ns
+    chances = [large.p_at(budget * MS) for budget in range(0, 60, 3)]
+    assert chances == sorted(chances)
+    assert small.p50_ns <= small.p90_ns <= small.p99_ns
+
+
+def test_pings_alone_tell_enough_to_leave_by():
+    link = Link()
+    for _ in range(60):
+        link.frame(size=64, way=PING)
+    forecast = link.ask(size=12_000)
+    assert forecast.samples == 60
+    assert forecast.p_at(45 * MS) > 0.9
+
+
+def test_a_black_hole_ends_all_promises_and_the_first_replies_bring_them_back():
+    link = Link()
+    for _ in range(300):
+        link.frame()
+    assert link.ask().p_at(40 * MS) > 0.95
+    for _ in range(3):
+        link.frame(lost=True)
+    assert link.ask().p_at(40 * MS) < 0.4
+    for _ in range(60):
+        link.frame(lost=True, size=64, way=PING)
+    assert link.ask().p_at(40 * MS) < 0.1
+    for _ in range(8):
+        link.frame(size=64, way=PING)
+    assert link.ask().p_at(40 * MS) > 0.6
+
+
+def test_a_slower_link_is_believed_within_a_few_frames():
+    link = Link()
+    for index in range(300):
+        link.frame(**({"size": 64, "way": PING} if index % 10 == 0 else {}))
+    before = link.ask()
+    link.mbit = 10.0
+    for _ in range(12):
+        link.frame()
+    after = link.ask()
+    assert link.route.changes >= 1
+    assert link.route.changed_at_ns is not None
+    assert before.p_at(20 * MS) > 0.9
+    assert after.p_at(20 * MS) < 0.4
+    assert after.p50_ns == pytest.approx((link.start_ms + 12 + link.run_ms) * MS, rel=0.25)
+
+
+def test_a_steady_link_is_not_forgotten():
+    link = Link(jitter=0.3)
+    for _ in range(6_000):
+        link.frame()
+    assert link.route.changes <= 4
+
+
+def test_refusals_count_as_losses_but_say_nothing_of_the_link():
+    link = Link()
+    for _ in range(20):
+        link.frame()
+    before = link.ask().p_at(40 * MS)
+    for _ in range(20):
+        link.route.on_sent(link.next_id, payload_bytes=900, way=Path.OFFLOAD, now_ns=link.now_ns)
+        link.route.on_refusal("overloaded", frame_id=link.next_id, now_ns=link.now_ns)
+        link.next_id += 1
+    assert link.route.changes == 0
+    assert link.route.refusals == {"overloaded": 20}
+    assert link.ask().p_at(40 * MS) < 0.6 * before
+
+
+def test_a_queue_that_was_told_makes_answers_later_and_is_soon_forgotten():
+    link = Link()
+    for _ in range(50):
+        link.frame()
+    before_ns = link.ask().predicted_ns
+    for _ in range(6):
+        link.route.on_load(30 * MS, now_ns=link.now_ns)
+    assert link.ask().predicted_ns > before_ns + 25 * MS
+    link.now_ns += 10 * S
+    assert link.ask().predicted_ns == pytest.approx(before_ns, abs=0.1 * MS)
+
+
+def test_a_late_reply_to_what_was_counted_as_lost_changes_no_promise():
+    link = Link()
+    for _ in range(50):
+        link.frame()
+    link.route.on_sent(999, payload_bytes=9_000, way=Path.OFFLOAD, now_ns=link.now_ns)
+    link.route.on_loss(999, now_ns=link.now_ns)
+    after = link.ask().p_at(30 * MS)
+    waited_ns = link.route.rtt.rto_ns
+    link.next_id = 999
+    link.route.on_reply(link.sample(9_000, 300 * MS, Path.OFFLOAD), now_ns=link.now_ns)
+    link.route.on_loss(999, now_ns=link.now_ns)
+    assert link.ask().p_at(30 * MS) == after
+    assert link.route.rtt.rto_ns != waited_ns
+
+
+def test_a_ping_and_a_frame_of_the_same_id_are_two_requests():
+    route = Route()
+    route.on_sent(7, payload_bytes=64, way=PING, now_ns=0)
+    route.on_sent(7, payload_bytes=9_000, way=Path.OFFLOAD, now_ns=0)
+    assert route.overdue(after_ns=5 * MS, now_ns=10 * MS) == 2
+    route.on_loss(7, ping=True, now_ns=10 * MS)
+    assert route.overdue(after_ns=5 * MS, now_ns=10 * MS) == 1
+
+
+@given(st.lists(st.sampled_from(["frame", "ping", "loss", "refusal"]), max_size=80), st.integers(0, 10**6))
+def test_whatever_happens_a_chance_is_a_chance(events, seed):
+    link = Link(seed=seed, jitter=1.0)
+    for event in events:
+        if event == "refusal":
+            link.route.on_refusal("draining", now_ns=link.now_ns)
+        else:
+            link.frame(lost=event == "loss", way=PING if event == "ping" else Path.OFFLOAD)
+        chance = link.ask().p_at(link.rng.randrange(60) * MS)
+        assert 0.0 <= chance <= 1.0
