@@ -19,6 +19,7 @@ from edge_node.estimates.work import PING, WorkerTimes
 
 NS_PER_S = 1_000_000_000
 ERRORS_HALF_LIFE_NS = 10 * NS_PER_S
+ERRORS_LIMIT = 256  # eight seconds at 30 fps
 PRIOR_ON_TIME = 0.1  # of a worker nobody has heard of
 PRIOR_WEIGHT = 1.0  # samples
 PING_WEIGHT = 0.25  # a ping neither queues nor runs at the worker
@@ -78,7 +79,7 @@ class Route:
         self.refusals: Counter[str] = Counter()
         self._level = ChangePoint()
         self._errors = DecayedSketch(
-            ERRORS_HALF_LIFE_NS, prior_share=PRIOR_ON_TIME, prior_weight=PRIOR_WEIGHT
+            ERRORS_HALF_LIFE_NS, ERRORS_LIMIT, prior_share=PRIOR_ON_TIME, prior_weight=PRIOR_WEIGHT
         )
         self._pending: OrderedDict[tuple[bool, int], _Pending] = OrderedDict()
 
