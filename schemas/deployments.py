@@ -7,7 +7,31 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from schemas.fields import Id, Name, Written
 from schemas.placements import MAX_POSITION, Placement
 
-PolicyName = Literal["local", "offload", "rtt-threshold", "split"]
+PolicyName = Literal[
+    "local", "offload", "rtt-threshold", "split", "deadline", "always-duplicate", "p95-hedge"
+]
+TaskWord = Literal["hands", "detect", "text", "speech"]
+Criticality = Literal["routine", "critical"]
+Tier = Literal["local", "split", "offload"]
+JpegQuality = Annotated[int, Field(ge=10, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+TIERS: tuple[Tier, ...] = ("local", "split", "offload")
+POLICY_TIERS: dict[str, Tier] = {"split": "split", "offload": "offload"}  # policies that know one tier only
+# Written only where they differ from their default: nodes that do not know a field refuse documents that name it.
+LATER_FIELDS = (
+    "placement",
+    "criticality",
+    "tiers",
+    "jpeg_qualities",
+    "on_time_floor",
+    "duplicates_per_s",
+    "duplicates_burst",
+    "uplink_ceiling_kbps",
+    "battery_floor",
+    "heat_ceiling_c",
+    "weights",
+    "shadow_share",
+)
 
 
 class PartPlacement(Written):
@@ -29,6 +53,14 @@ class PartPlacement(Written):
         return Placement(start=self.head_end, end=self.tail_start)
 
 
+class Weights(Written):
+    """What counts among ways that are equally likely to be in time; 0 leaves it out, 2 counts double."""
+
+    energy: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    cost: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    quality: Annotated[float, Field(ge=0, le=1000)] = 1.0
+
+
 class SplitConfig(Written):
     """How a headset chooses where to compute."""
 
@@ -40,21 +72,46 @@ class SplitConfig(Written):
     probe_interval_ms: Annotated[int, Field(ge=20, le=10_000)] = 100
     reply_timeout_ms: Annotated[float, Field(gt=0, le=10_000)] = 60.0  # missing so long counts as lost
     worker: Id | Literal["auto"] = "auto"
-    jpeg_quality: Annotated[int, Field(ge=10, le=100)] = 80
+    jpeg_quality: JpegQuality = 80
     frame_width_px: Annotated[int, Field(ge=64, le=4096)] = 640
     placement: PartPlacement | None = None  # for the policy split; positions belong to one model file
 
+    criticality: dict[TaskWord, Criticality] = Field(default_factory=dict)  # tasks not named are routine
+    tiers: Annotated[tuple[Tier, ...], Field(max_length=len(TIERS))] = TIERS  # where a frame may go first
+    jpeg_qualities: Annotated[tuple[JpegQuality, ...], Field(max_length=4)] = ()  # rungs below jpeg_quality
+    on_time_floor: Share = 0.5  # least chance of a remote answer in time at which a frame leaves
+    duplicates_per_s: Annotated[float, Field(ge=0, le=1000)] = 5.0  # local duplicates of routine frames
+    duplicates_burst: Annotated[int, Field(ge=0, le=1000)] = 10
+    uplink_ceiling_kbps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None  # kilobits, not bytes
+    battery_floor: Share = 0.15  # below this charge energy counts double
+    heat_ceiling_c: Annotated[float, Field(gt=0, le=120)] | None = None  # from here on prefer what cools
+    weights: Weights = Weights()
+    shadow_share: Annotated[float, Field(ge=0, le=0.01)] = 0.01  # extra copies that only teach, of all frames
+
     def model_post_init(self, _context: object, /) -> None:
-        """Refuse to split nowhere."""
+        """Refuse fields that contradict each other; each error names the field and says what to write."""
         if self.policy == "split" and self.placement is None:
             raise ValueError("policy split needs placement.head_end and placement.tail_start")
+        if not self.tiers or len(set(self.tiers)) != len(self.tiers):
+            raise ValueError(f"tiers must name at least one, each once: choose from {', '.join(TIERS)}")
+        needed = POLICY_TIERS.get(self.policy)
+        if needed is not None and needed not in self.tiers:
+            raise ValueError(f"tiers must name {needed} for policy {self.policy}: add it, or leave tiers out")
+        if any(rung >= self.jpeg_quality for rung in self.jpeg_qualities):
+            raise ValueError(
+                f"jpeg_qualities must lie below jpeg_quality ({self.jpeg_quality}): they are its lower rungs"
+            )
+        if len(set(self.jpeg_qualities)) != len(self.jpeg_qualities):
+            raise ValueError("jpeg_qualities names a rung twice: write each once")
 
     @model_serializer(mode="wrap")
-    def _without_none(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave an absent placement out: nodes that do not know the field refuse documents that name it."""
+    def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave out each later field at its default."""
         fields: dict[str, object] = serialize(self)
-        if fields.get("placement") is None:
-            fields.pop("placement", None)
+        for name in LATER_FIELDS:
+            default = type(self).model_fields[name].get_default(call_default_factory=True)
+            if getattr(self, name) == default:
+                fields.pop(name, None)
         return fields
 
 
