@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from fleet_manager import views
 from fleet_manager.body_limit import BodyLimit, BodyTooLargeError
+from fleet_manager.domain import Connectivity
 from fleet_manager.errors import (
     ConflictError,
     FleetError,
@@ -110,6 +111,18 @@ def _add_devices(router: APIRouter, service: FleetService, gateway: Gateway | No
     def approve_device(device_id: DeviceId) -> views.DeviceView:
         """Admit a pending headset; one that is admitted stays so."""
         return views.device_view(service.approve(device_id), None)
+
+    @router.get("/devices/{device_id}/explain", tags=["devices"])
+    def explain_device(
+        device_id: DeviceId, last: Annotated[int, Query(ge=1, le=1000)] = 10
+    ) -> views.ExplainView:
+        """The headset's own word on where it computes: its newest decisions, the newest last."""
+        if service.device(device_id).connectivity is not Connectivity.ONLINE or gateway is None:
+            raise UnreachableError(
+                f"{device_id} is offline and cannot be asked",
+                fix=f"start it, then see: headway device show {device_id}",
+            )
+        return views.explain_view(device_id, gateway.questions.explain(device_id), last=last)
 
 
 def _add_groups(router: APIRouter, service: FleetService) -> None:

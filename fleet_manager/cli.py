@@ -11,6 +11,7 @@ import typer
 from broker.login_options import PasswordFileOption, UsernameOption
 from fleet_manager.deploy_cli import deploy
 from fleet_manager.device_screen import device_rows, journal_rows
+from fleet_manager.explain_screen import CANDIDATE_COLUMNS, DECISION_COLUMNS, candidates, decisions, newest
 from fleet_manager.terminal import (
     DEFAULT_MANAGER,
     EXIT_FAILED,
@@ -78,6 +79,32 @@ def show_device(
         return
     say_table(("field", "value"), device_rows(shown))
     say_table(("at", "what happened", "detail"), journal_rows(shown))
+
+
+@device.command()
+def explain(
+    device_id: DeviceArgument,
+    *,
+    last: Annotated[int, typer.Option(help="How many decisions to list.", min=1, max=1000)] = 10,
+    manager: ManagerOption = DEFAULT_MANAGER,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a headset why it computed its last frames where it did. Exit code 3: it is unknown or does not answer.
+
+    Example: headway device explain hs-1 --last 5
+    """
+    with speaking_to(manager) as client:
+        told = client.get(f"/devices/{device_id}/explain?last={last}")
+    if as_json:
+        say_json(told)
+        return
+    typer.echo(f"{device_id}: policy {told['policy']}, {told['mode']}: {told['reason']}")
+    if not told["decisions"]:
+        typer.echo("it keeps no single decisions: no frame was decided yet, or its software is older")
+        return
+    say_table(DECISION_COLUMNS, decisions(told["decisions"]))
+    say_table(("newest decision", "value"), newest(told["decisions"][-1]))
+    say_table(CANDIDATE_COLUMNS, candidates(told["decisions"][-1]))
 
 
 @device.command()

@@ -8,7 +8,7 @@ import httpx
 from fleet_manager.errors import ConflictError, FleetError, NotFoundError, RefusedError, UnreachableError
 
 TIMEOUT_S = 10.0
-ERRORS: dict[int, type[FleetError]] = {404: NotFoundError, 409: ConflictError}
+ERRORS: dict[int, type[FleetError]] = {404: NotFoundError, 409: ConflictError, 503: UnreachableError}
 
 Json = Any  # what json.loads gives; its shape is that of ``views``
 

@@ -6,7 +6,7 @@ FleetError
 ├── RefusedError       the request is understood and wrong
 ├── TooLargeError      above a stated limit
 ├── StoreError         the database cannot be opened or brought up to date
-└── UnreachableError   (client) the manager does not answer, or answers with something that is not its language
+└── UnreachableError   a headset does not answer; (client) the manager does not, or not in its language
 """
 
 
@@ -40,4 +40,4 @@ class StoreError(FleetError):
 
 
 class UnreachableError(FleetError):
-    """The manager does not answer."""
+    """Nobody answers: the manager, or the headset that it was to ask."""

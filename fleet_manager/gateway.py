@@ -17,6 +17,7 @@ from fleet_manager.domain import Admission
 from fleet_manager.hearing import Hearing
 from fleet_manager.inbox import Inbox
 from fleet_manager.presence import Presence
+from fleet_manager.questions import Questions
 from fleet_manager.service import FleetService
 from fleet_manager.telemetry_board import TelemetryBoard
 from observability import log
@@ -30,6 +31,7 @@ from schemas.documents import (
     DevicePresence,
     Document,
     Event,
+    Reply,
     Reported,
     Resync,
     WorkerPresence,
@@ -46,6 +48,7 @@ HEARD = (
     "device-reported",
     "device-event",
     "device-chunkreq",
+    "device-reply",
     "telemetry",
     "worker-presence",
 )
@@ -88,6 +91,7 @@ class Gateway:
             metrics=metrics,
         )
         self.metrics = metrics
+        self.questions = Questions(send=self.command, metrics=metrics)
         self._service = service
         self._hearing = hearing
         self._presence = presence
@@ -103,6 +107,7 @@ class Gateway:
             "device-reported": self._take_reported,
             "device-event": self._take_event,
             "device-chunkreq": self._take_chunk_request,
+            "device-reply": lambda device, payload: self.questions.answered(device, _read(Reply, payload)),
             "telemetry": self._take_telemetry,
             "worker-presence": self._take_worker,
         }

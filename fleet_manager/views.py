@@ -17,6 +17,7 @@ from schemas.documents import (
     ModelManifest,
     Name,
     PackageRef,
+    Reply,
     Reported,
     TelemetryMirror,
 )
@@ -67,6 +68,16 @@ class DeviceDetailView(DeviceView):
     desired: Desired | None
     reported: Reported | None
     journal: tuple[JournalView, ...]
+
+
+class ExplainView(BaseModel):
+    """What a headset says about its choice; ``decisions`` as the headset wrote them, the newest last."""
+
+    device: str
+    policy: str
+    mode: str
+    reason: str
+    decisions: tuple[dict[str, Any], ...]
 
 
 class GroupView(BaseModel):
@@ -249,6 +260,21 @@ def deployment_view(deployment: domain.Deployment) -> DeploymentView:
         timed_out=count("timed_out"),
         results=tuple(_result_view(result) for result in results),
     )
+
+
+def explain_view(device: str, reply: Reply, *, last: int) -> ExplainView:
+    """A headset's reply, read carefully: headsets of other versions say less, or more."""
+    body = reply.body
+    told = body.get("decisions")
+    decisions = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
+    decisions.sort(key=_frame_number)
+    words = {name: str(body.get(name, "")) for name in ("policy", "mode", "reason")}
+    return ExplainView(device=device, decisions=tuple(decisions[-last:]), **words)
+
+
+def _frame_number(decision: dict[str, Any]) -> int:
+    number = decision.get("frame_id")
+    return number if isinstance(number, int) else -1
 
 
 def _result_view(result: domain.DeviceResult) -> DeviceResultView:

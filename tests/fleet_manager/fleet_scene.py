@@ -27,6 +27,7 @@ from schemas.documents import (
     DevicePresence,
     ModelManifest,
     PackageRef,
+    Reply,
     Reported,
     canonical_bytes,
 )
@@ -100,6 +101,7 @@ class ScriptedDevice:
     desired: list[Desired] = field(default_factory=list)
     acks: list[Ack] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
+    explains: dict[str, object] | None = None  # what it answers to the question why; None: nothing
     chunks: dict[tuple[str, int], int] = field(default_factory=dict)
     fetched: dict[str, bytes] = field(default_factory=dict)
 
@@ -223,6 +225,8 @@ class ScriptedDevice:
     def _command(self, delivery: Delivery) -> None:
         command = Command.model_validate_json(bytes(delivery.payload))
         self.commands.append(command)
+        if command.kind == "explain" and self.explains is not None:
+            self.say("device-reply", Reply(command_id=command.command_id, ok=True, body=self.explains))
         if command.boot_id != self.boot:
             return
         if command.kind == "resend":

@@ -150,6 +150,8 @@ def wait_for(headway, device):
     ("words", "exit_code", "says"),
     [
         (("device", "show", "hs-9"), 3, "headway device ls"),
+        (("device", "explain", "hs-9"), 3, "headway device ls"),
+        (("device", "explain", "hs-9", "--last", "0"), 2, "last"),
         (("deploy", "show", "dep-99"), 3, "headway deploy ls"),
         (("group", "add", "no-such-group", "hs-1"), 3, "headway group create"),
         (("group", "create", "Bad Name"), 1, "name"),
