@@ -14,7 +14,7 @@ from edge_node.ring import Image, Ring, open_ring
 from headway import latency_plot
 from headway.errors import DemoError
 from headway.play import Story
-from headway.report import frames_of
+from headway.report import frames_of, outage_report, outage_words
 
 FPS = 30.0
 SHEET_COLUMNS, SHEET_FRAMES = 4, 8
@@ -48,9 +48,13 @@ class Album:
     def _draw_latency(self, frames: Mapping[str, Sequence[Event]], *, story: Story) -> None:
         outages = {}
         if story.cut_ns is not None and story.restored_ns is not None:
-            outages[self._headsets[0]] = (
-                (story.cut_ns - story.start_ns) / 1e9,
-                (story.restored_ns - story.start_ns) / 1e9,
+            cut = self._headsets[0]
+            told = [frame for lines in frames.values() for frame in lines]
+            outage = outage_report(cut, told, cut_ns=story.cut_ns, restored_ns=story.restored_ns)
+            outages[cut] = latency_plot.Outage(
+                start_s=(story.cut_ns - story.start_ns) / 1e9,
+                end_s=(story.restored_ns - story.start_ns) / 1e9,
+                text=outage_words(outage),
             )
         latency_plot.draw(
             self._out / "latency.png", frames, start_ns=story.start_ns, outages=outages, marks=story.marks

@@ -33,6 +33,7 @@ from headway.operations import Operations
 from headway.output_folder import PICTURES, WORK, alone, clear
 from headway.play import GROUP, Play
 from headway.provision import ensure_mosquitto
+from headway.report import outage_words
 from headway.sabotage import bad_rollouts
 from headway.story_report import claims_of, read_events, write_report
 from headway.timeline import NOMINAL_S, SHORTEST_S, timeline
@@ -278,7 +279,8 @@ def _summary(report: dict[str, Any], *, out: Path) -> str:
         return split_scene.summary(report, out=out)
     total = {name: sum(entry[name] for entry in report["headsets"]) for name in ("scheduled", "late")}
     made = ", ".join(name for name in PICTURES if (out / name).exists())
+    outage = outage_words(report["outage"])
     return (
-        f"done: {total['scheduled']} frames, none without an answer, {total['late']} late; 1 rollout succeeded, "
-        f"3 bad ones refused; see {', '.join(filter(None, (made, 'report.json')))} in {out}"
+        f"done: {total['scheduled']} frames, none without an answer, {total['late']} late; "
+        f"{outage + '; ' if outage else ''}1 rollout succeeded, 3 bad ones refused; see {', '.join(filter(None, (made, 'report.json')))} in {out}"
     )

@@ -1,7 +1,8 @@
 """Shell: the picture of a run, one dot per frame (the only importer of matplotlib in the door).
 
 Latency from the scheduled capture against time, a row per headset, coloured by path; the deadline, the
-outage and the deployments are marked, so that one look tells what a reader of the log would search for.
+outage and the deployments are marked, so that one look tells what a reader of the log would search for. Every
+outage has a row of its own below, drawn larger, with what became of its frames.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,17 @@ COLOURS = {
     "none": "#d62728",
 }
 LATE_COLOUR = "#d62728"
+BEFORE_CUT_S, AFTER_CUT_S = 1.0, 2.5  # what the enlarged row shows around an outage
 MARK_COLOURS = {None: "#777777", True: "#2ca02c", False: "#d62728"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """When a headset's network was gone, in seconds after the streams started, and how that went."""
+
+    start_s: float
+    end_s: float
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +49,7 @@ def draw(
     frames: Mapping[str, Sequence[Mapping[str, Any]]],
     *,
     start_ns: int,
-    outages: Mapping[str, tuple[float, float]],
+    outages: Mapping[str, Outage],
     marks: Sequence[Mark],
 ) -> None:
     """Write the picture.
@@ -47,16 +58,18 @@ def draw(
         path: the PNG to write.
         frames: headset id to its frame lines.
         start_ns: monotonic time of second 0.
-        outages: headset id to the start and end of its outage in seconds.
+        outages: headset id to its outage.
         marks: deployments, drawn through all rows.
     """
     mpl.use("Agg")
-    figure = Figure(figsize=(12, 2.6 * max(1, len(frames))), layout="constrained")
-    axes = figure.subplots(max(1, len(frames)), 1, sharex=True, squeeze=False)[:, 0]
+    overview, rows = max(1, len(frames)), max(1, len(frames)) + len(outages)
+    figure = Figure(figsize=(12, 2.6 * rows), layout="constrained")
+    axes = [figure.add_subplot(rows, 1, 1)]
+    axes += [figure.add_subplot(rows, 1, row, sharex=axes[0]) for row in range(2, overview + 1)]
     for axis, (headset, lines) in zip(axes, frames.items(), strict=False):
         _draw_row(axis, headset, lines, start_ns=start_ns)
         if headset in outages:
-            axis.axvspan(*outages[headset], color="#999999", alpha=0.35, lw=0, label="network cut")
+            _draw_cut(axis, outages[headset])
         for mark in marks:
             axis.axvline(
                 mark.at_s, color=MARK_COLOURS[mark.good], lw=0.8, ls=":" if mark.good is None else "--"
@@ -73,16 +86,44 @@ def draw(
             va="bottom",
         )
     axes[-1].set_xlabel("seconds after the streams started")
+    for row, (headset, outage) in enumerate(outages.items(), start=overview + 1):
+        axis = figure.add_subplot(rows, 1, row)
+        _draw_enlarged(axis, headset, frames.get(headset, ()), start_ns=start_ns, outage=outage)
     figure.savefig(path, dpi=110)
 
 
-def _draw_row(axis: Axes, headset: str, lines: Sequence[Mapping[str, Any]], *, start_ns: int) -> None:
+def _draw_cut(axis: Axes, outage: Outage) -> None:
+    axis.axvspan(outage.start_s, outage.end_s, color="#999999", alpha=0.35, lw=0, label="network cut")
+
+
+def _draw_enlarged(
+    axis: Axes, headset: str, lines: Sequence[Mapping[str, Any]], *, start_ns: int, outage: Outage
+) -> None:
+    """The outage and a little before and after it, every frame a large dot."""
+    first_s, last_s = outage.start_s - BEFORE_CUT_S, outage.end_s + AFTER_CUT_S
+    near = [line for line in lines if first_s <= (line["scheduled_ns"] - start_ns) / 1e9 < last_s]
+    _draw_row(axis, headset, near, start_ns=start_ns, size=14)
+    _draw_cut(axis, outage)
+    axis.set_xlim(first_s, last_s)
+    axis.set_title(outage.text, fontsize=9, loc="left")
+    axis.set_xlabel("seconds after the streams started")
+    axis.legend(loc="upper left", fontsize=7, ncols=6, framealpha=0.9)
+
+
+def _draw_row(
+    axis: Axes, headset: str, lines: Sequence[Mapping[str, Any]], *, start_ns: int, size: int = 4
+) -> None:
     for way, colour in COLOURS.items():
         chosen = [line for line in lines if line["path"] == way]
         if chosen:
             seconds = [(line["scheduled_ns"] - start_ns) / 1e9 for line in chosen]
             axis.scatter(
-                seconds, [line["latency_ms"] for line in chosen], s=4, color=colour, label=way, linewidths=0
+                seconds,
+                [line["latency_ms"] for line in chosen],
+                s=size,
+                color=colour,
+                label=way,
+                linewidths=0,
             )
     late = [line for line in lines if line["outcome"] == "late"]
     if late:

@@ -55,20 +55,44 @@ def outage_report(
         return {
             "headset": headset,
             "seconds": 0.0,
+            "frames": 0,
+            **dict.fromkeys(OUTCOMES, 0),
             "unanswered": None,
             "first_local_after_ms": None,
             "first_offload_after_ms": None,
         }
     frames = frames_of(events, headset)
     during = [frame for frame in frames if cut_ns <= frame["scheduled_ns"] < restored_ns]
+    outcomes = Counter(frame["outcome"] for frame in during)
     return {
         "headset": headset,
         "seconds": round((restored_ns - cut_ns) / 1e9, 3),
         "frames": len(during),
-        "unanswered": sum(1 for frame in during if frame["outcome"] in ("late", "none")),
+        **{outcome: outcomes[outcome] for outcome in OUTCOMES},
+        "unanswered": outcomes["late"] + outcomes["none"],
         "first_local_after_ms": _first_after_ms(frames, "local", cut_ns),
         "first_offload_after_ms": _first_after_ms(frames, "offload", restored_ns),
     }
+
+
+def outage_words(outage: Mapping[str, Any]) -> str:
+    """One sentence on how the outage went; empty where there was none."""
+    if outage["unanswered"] is None:
+        return ""
+    kinds = [
+        f"{outage[name]} {word}"
+        for name, word in (("fresh_on_time", "fresh and on time"), ("carried_on_time", "carried"))
+        if outage[name]
+    ]
+    kinds.append(f"{outage['unanswered'] or 'none'} unanswered")
+    first = outage["first_local_after_ms"]
+    again = outage["first_offload_after_ms"]
+    after = f", first local answer after {first:.0f} ms" if first is not None else ""
+    back = f", offloading again {again / 1000:.1f} s after its end" if again is not None else ""
+    return (
+        f"{outage['headset']} without network for {outage['seconds']:.1f} s: "
+        f"{outage['frames']} frames, {', '.join(kinds)}{after}{back}"
+    )
 
 
 def _first_after_ms(frames: Sequence[Event], path: str, since_ns: int) -> float | None:

@@ -21,6 +21,7 @@ def line(frame_id, headset="hs-1", **changed):
         "headset": headset,
         "frame_id": frame_id,
         "scheduled_ns": frame_id * PERIOD_NS,
+        "answer_ns": frame_id * PERIOD_NS + 20 * MS,
         "deadline_ms": 100.0,
         "outcome": "fresh_on_time",
         "path": "local",

@@ -12,6 +12,7 @@ from headway.report import (
     headset_report,
     missed_aims,
     outage_report,
+    outage_words,
     quantiles,
     shortfalls,
 )
@@ -106,10 +107,25 @@ def test_an_outage_is_told_by_the_frames_scheduled_in_it():
         "headset": "hs-1",
         "seconds": 0.4,
         "frames": 4,
+        "fresh_on_time": 1,
+        "carried_on_time": 1,
+        "late": 1,
+        "none": 1,
         "unanswered": 2,
         "first_local_after_ms": 230.0,  # frame 3, late, at 430 ms
         "first_offload_after_ms": 125.0,  # frame 7 at 725 ms
     }
+
+
+def test_an_outage_is_told_in_one_sentence_and_one_that_was_none_in_none():
+    told = outage_words(outage_report("hs-1", EVENTS, cut_ns=200 * MS, restored_ns=600 * MS))
+    assert told == (
+        "hs-1 without network for 0.4 s: 4 frames, 1 fresh and on time, 1 carried, 2 unanswered, "
+        "first local answer after 230 ms, offloading again 0.1 s after its end"
+    )
+    survived = outage_report("hs-1", EVENTS, cut_ns=350 * MS, restored_ns=450 * MS)
+    assert "1 fresh and on time, none unanswered" in outage_words(survived)
+    assert outage_words(outage_report("hs-1", EVENTS, cut_ns=None, restored_ns=None)) == ""
 
 
 def test_a_headset_that_never_offloads_again_has_no_time_for_it():
