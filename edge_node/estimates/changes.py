@@ -1,7 +1,7 @@
 """Pure core: whether the level of a duration changed for good (Page 1954, two-sided CUSUM on logarithms).
 
-Two charts: one of the logarithms, in deviations learned on the way and cut off so that a single stall is no change;
-one of losses, as a ratio of likelihoods between the rate learned and a link that loses half (or, after an outage,
+Two charts: one of the logarithms, in deviations learned on the way and cut off so that a single stall is no change,
+and stretched where neighbours are alike, because a level that wanders by itself is no news; one of losses, as a ratio of likelihoods between the rate learned and a link that loses half (or, after an outage,
 hardly any). Who asks resets what it knew and keeps the newest ``run`` samples, which Page's chart says are of the
 new level. Reads no clock: it counts samples.
 """
@@ -18,7 +18,9 @@ MEMORY = 64  # samples over which level and deviation are learned
 PRIOR_DEVIATION = 0.3  # of a logarithm; worth PRIOR_SAMPLES
 PRIOR_SAMPLES = 8
 LEAST_DEVIATION = 0.15  # 15 %: quieter links do not make us nervous
-MOST_RUN = 8  # samples: the sums walk a little before a change, so a long run is not all of the new level
+MOST_RUN = 4  # samples: the sums walk a little before a change, so a long run is not all of the new level
+KINSHIP_NOISE = 0.1  # of a correlation learned over MEMORY samples: less is none
+MOST_KINSHIP = 0.95
 LOSS_ALARM = 7.0  # nats
 LEAST_LOSS, MOST_LOSS = 0.01, 0.95  # learned rates stay within
 LOSS_MEMORY = 128  # samples over which the rate of losses is learned
@@ -71,6 +73,8 @@ class _LevelChart:
         self._seen = len(known)
         self._mean = math.fsum(known) / len(known) if known else 0.0
         self._variance = PRIOR_DEVIATION**2
+        self._kinship = 0.0  # covariance of neighbours
+        self._last_off = 0.0
         self._above = self._below = 0.0
         self._run_above = self._run_below = 0
 
@@ -84,8 +88,9 @@ class _LevelChart:
             self._mean = logarithm
         deviation = math.sqrt(max(LEAST_DEVIATION**2, self._variance))
         off = max(-MOST, min(MOST, (logarithm - self._mean) / deviation))
-        self._above = max(0.0, self._above + off - self._slack)
-        self._below = max(0.0, self._below - off - self._slack)
+        calm = off / self._restlessness()
+        self._above = max(0.0, self._above + calm - self._slack)
+        self._below = max(0.0, self._below - calm - self._slack)
         self._run_above = self._run_above + 1 if self._above else 0
         self._run_below = self._run_below + 1 if self._below else 0
         self._learn(off * deviation)
@@ -93,7 +98,15 @@ class _LevelChart:
             return False
         return max(self._above, self._below) > self._alarm
 
+    def _restlessness(self) -> float:
+        """By how much more a sum of neighbours wanders because they are alike (long-run over plain deviation)."""
+        alike = self._kinship / max(LEAST_DEVIATION**2, self._variance) - KINSHIP_NOISE
+        alike = max(0.0, min(MOST_KINSHIP, alike))
+        return math.sqrt((1 + alike) / (1 - alike))
+
     def _learn(self, off: float) -> None:
+        self._kinship += (off * self._last_off - self._kinship) / min(self._seen + PRIOR_SAMPLES + 1, MEMORY)
+        self._last_off = off
         self._seen += 1
         self._mean += off / min(self._seen, MEMORY)
         self._variance += (off * off - self._variance) / min(self._seen + PRIOR_SAMPLES, MEMORY)

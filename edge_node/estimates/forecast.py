@@ -15,6 +15,9 @@ class Forecast:
     predicted_ns: int
     samples: int
     prior_on_time: float
+    stalled: (
+        bool  # the link is silent and something overdue: ``errors`` are of requests that left at such moments
+    )
     errors: Picture  # by how much answers came later (or earlier) than they had been predicted
 
     def p_at(self, budget_ns: int) -> float:

@@ -1,9 +1,10 @@
 """Pure core: everything one headset knows of one worker, and what it expects of a frame sent there now.
 
-Predicted = transfer of so many bytes + the worker's queue + its run, each from its own estimator. The error of every
-prediction, made when the request left, is kept; P(in time) is the share of recent errors that the budget would have
-borne. A loss is an endless error, a refusal too; pings teach like frames, at less weight. When the level changes for
-good, all but the newest is forgotten. Stays here: how the estimators hang together. Reads no clock, sends nothing.
+Predicted = transfer of so many bytes + the worker's queue + its run + how far the newest answers were off, each from
+its own estimator. The error of every prediction, made when the request left, is kept; P(in time) is the share of
+recent errors that the budget would have borne. A loss is an endless error, a refusal too; pings teach like frames, at
+less weight. What left while the link was silent is judged by its like. When the level changes for good, all but the
+newest is forgotten. Stays here: how the estimators hang together. Reads no clock, sends nothing.
 """
 
 from collections import Counter, OrderedDict
@@ -12,14 +13,19 @@ from dataclasses import dataclass
 from edge_node.estimates.bandwidth import Bandwidth
 from edge_node.estimates.changes import ChangePoint
 from edge_node.estimates.clock import ClockOffset, Legs
+from edge_node.estimates.drift import Drift, Guesses
 from edge_node.estimates.forecast import Forecast
 from edge_node.estimates.rtt import RttEstimator
-from edge_node.estimates.sketch import DecayedSketch
+from edge_node.estimates.sketch import DecayedSketch, Picture
 from edge_node.estimates.work import PING, WorkerTimes
 
 NS_PER_S = 1_000_000_000
 ERRORS_HALF_LIFE_NS = 10 * NS_PER_S
 ERRORS_LIMIT = 256  # eight seconds at 30 fps
+STALLED_HALF_LIFE_NS = 60 * NS_PER_S  # stalls are rarer than frames
+STALLED_LIMIT = 128
+PATIENCE = 0.95  # of answers: what takes longer than this share of them is overdue
+LEAST_PATIENCE_NS, MOST_PATIENCE_NS = 5_000_000, 100_000_000
 PRIOR_ON_TIME = 0.1  # of a worker nobody has heard of
 PRIOR_WEIGHT = 1.0  # samples
 PING_WEIGHT = 0.25  # a ping neither queues nor runs at the worker
@@ -60,9 +66,23 @@ class ReplySample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pending:
-    predicted_ns: int
+    plain_ns: int  # transfer, queue and run
+    guesses: Guesses  # of how far off that is
+    predicted_ns: int  # both together
     transfer_ns: int
     sent_ns: int
+    stalled: bool  # whether the link was silent when it left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """What holds for every request that leaves at the same time."""
+
+    now_ns: int
+    guesses: Guesses
+    drift_ns: int
+    stalled: bool
+    errors: Picture
 
 
 class Route:
@@ -78,9 +98,16 @@ class Route:
         self.changed_at_ns: int | None = None  # the last time the level changed
         self.refusals: Counter[str] = Counter()
         self._level = ChangePoint()
+        self._drift = Drift()
         self._errors = DecayedSketch(
             ERRORS_HALF_LIFE_NS, ERRORS_LIMIT, prior_share=PRIOR_ON_TIME, prior_weight=PRIOR_WEIGHT
         )
+        self._stalled_errors = DecayedSketch(
+            STALLED_HALF_LIFE_NS, STALLED_LIMIT, prior_share=PRIOR_ON_TIME, prior_weight=PRIOR_WEIGHT
+        )
+        self._moment: _Moment | None = None  # the last one looked at, until something is learned
+        self._heard_ns = 0
+        self._lost = False  # something, and nothing was heard since it left
         self._pending: OrderedDict[tuple[bool, int], _Pending] = OrderedDict()
 
     def on_sent(self, frame_id: int, *, payload_bytes: int, way: str, now_ns: int) -> None:
@@ -91,14 +118,21 @@ class Route:
 
     def on_reply(self, sample: ReplySample, *, now_ns: int) -> None:
         """An answer came. One that was counted as lost before teaches how long to wait, nothing else."""
+        self._moment = None
         self.rtt.add(sample.transport_ns)
         self._tell_legs(sample, now_ns=now_ns)
         pending = self._pending.pop((sample.way == PING, sample.frame_id), None)
+        self._heard_ns, self._lost = now_ns, False
         if pending is None:
             return
-        self._errors.add(
-            sample.total_ns - pending.predicted_ns, now_ns=now_ns, weight=_weight(sample.way == PING)
-        )
+        errors = self._stalled_errors if pending.stalled else self._errors
+        errors.add(sample.total_ns - pending.predicted_ns, now_ns=now_ns, weight=_weight(sample.way == PING))
+        if not pending.stalled:
+            self._learn(sample, pending, now_ns=now_ns)
+
+    def _learn(self, sample: ReplySample, pending: _Pending, *, now_ns: int) -> None:
+        """From what left while the link was alive: what piled up behind a stall tells of nothing but the stall."""
+        self._drift.add(sample.total_ns - pending.plain_ns, pending.guesses, now_ns=now_ns)
         self.bandwidth.add(sample.payload_bytes, sample.transport_ns, now_ns=now_ns)
         if sample.way != PING:
             self.worker.on_queue(sample.queue_ns, now_ns=now_ns)
@@ -109,15 +143,20 @@ class Route:
 
     def on_loss(self, frame_id: int, *, ping: bool = False, now_ns: int) -> None:
         """No answer came in time; nothing happens where it was not waited for."""
-        if self._pending.pop((ping, frame_id), None) is None:
+        pending = self._pending.pop((ping, frame_id), None)
+        if pending is None:
             return
+        self._moment = None
         self.rtt.on_timeout()
-        self._errors.add_loss(now_ns=now_ns, weight=_weight(ping))
-        if self._level.add_loss():
+        self._lost = self._lost or pending.sent_ns >= self._heard_ns
+        errors = self._stalled_errors if pending.stalled else self._errors
+        errors.add_loss(now_ns=now_ns, weight=_weight(ping))
+        if not pending.stalled and self._level.add_loss():
             self._start_over(now_ns)
 
     def on_refusal(self, reason: str, *, now_ns: int, frame_id: int | None = None) -> None:
         """The worker would not: as good as lost, but no word about the link."""
+        self._moment = None
         self.refusals[reason] += 1
         if frame_id is not None:
             self._pending.pop((False, frame_id), None)
@@ -129,12 +168,27 @@ class Route:
 
     def forecast(self, *, payload_bytes: int, way: str, now_ns: int) -> Forecast:
         """What to expect of so many bytes sent this way now."""
+        moment = self._at(now_ns)
+        plain_ns = self.bandwidth.transfer_ns(payload_bytes, now_ns=now_ns)
+        plain_ns += self.worker.expected_ns(way, now_ns=now_ns)
         return Forecast(
-            predicted_ns=self._expect(payload_bytes, way, now_ns=now_ns).predicted_ns,
-            samples=len(self._errors),
+            predicted_ns=max(0, plain_ns + moment.drift_ns),
+            samples=len(moment.errors),
             prior_on_time=PRIOR_ON_TIME,
-            errors=self._errors.picture(now_ns=now_ns),
+            stalled=moment.stalled,
+            errors=moment.errors,
         )
+
+    def is_stalled(self, *, now_ns: int) -> bool:
+        """Whether nothing at all was heard since something was lost, or while the oldest request is overdue."""
+        if self._lost or not self._pending:
+            return self._lost
+        oldest = next(iter(self._pending.values()))
+        silent_ns = now_ns - max(self._heard_ns, oldest.sent_ns)
+        if silent_ns <= oldest.predicted_ns + LEAST_PATIENCE_NS:
+            return False
+        error_ns = self._errors.at(PATIENCE, now_ns=now_ns)
+        return error_ns is not None and silent_ns > oldest.predicted_ns + min(error_ns, MOST_PATIENCE_NS)
 
     def overdue(self, *, after_ns: int, now_ns: int) -> int:
         """How many requests have been out for longer than this."""
@@ -143,7 +197,30 @@ class Route:
     def _expect(self, payload_bytes: int, way: str, *, now_ns: int) -> _Pending:
         transfer_ns = self.bandwidth.transfer_ns(payload_bytes, now_ns=now_ns)
         work_ns = self.worker.expected_ns(way, now_ns=now_ns)
-        return _Pending(predicted_ns=transfer_ns + work_ns, transfer_ns=transfer_ns, sent_ns=now_ns)
+        moment = self._at(now_ns)
+        return _Pending(
+            plain_ns=transfer_ns + work_ns,
+            guesses=moment.guesses,
+            predicted_ns=max(0, transfer_ns + work_ns + moment.drift_ns),
+            transfer_ns=transfer_ns,
+            sent_ns=now_ns,
+            stalled=moment.stalled,
+        )
+
+    def _at(self, now_ns: int) -> _Moment:
+        """Many candidates are weighed at one time: look once. What is sent then changes nothing of it."""
+        if self._moment is None or self._moment.now_ns != now_ns:
+            guesses = self._drift.guesses(now_ns=now_ns)
+            stalled = self.is_stalled(now_ns=now_ns)
+            errors = self._stalled_errors if stalled else self._errors
+            self._moment = _Moment(
+                now_ns=now_ns,
+                guesses=guesses,
+                drift_ns=self._drift.best(guesses),
+                stalled=stalled,
+                errors=errors.picture(now_ns=now_ns),
+            )
+        return self._moment
 
     def _tell_legs(self, sample: ReplySample, *, now_ns: int) -> None:
         received_ns, replied_ns = sample.worker_received_ns, sample.worker_replied_ns
@@ -156,6 +233,7 @@ class Route:
         keep = max(KEEP_AT_LEAST, self._level.run)
         self._errors.reset(keep=keep)
         self.bandwidth.reset(keep=keep)
+        self._drift.reset()
         self.changes += 1
         self.changed_at_ns = now_ns
 

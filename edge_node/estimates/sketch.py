@@ -92,10 +92,10 @@ class DecayedSketch:
             halvings = 0.0
         if len(self._arrived) >= self._limit:
             self._forget_oldest()
-        self._unpicture()
         item = (value_ns, self._serial)
         self._serial += 1
         where = bisect_left(self._sorted, item)
+        self._leave_pictures()
         self._sorted.insert(where, item)
         self._weights.insert(where, weight * math.pow(2.0, halvings))
         self._arrived.append(item)
@@ -135,12 +135,12 @@ class DecayedSketch:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        self._unpicture()
         where = bisect_left(self._sorted, self._arrived.popleft())
+        self._leave_pictures()
         del self._sorted[where], self._weights[where]
 
-    def _unpicture(self) -> None:
-        """Before a change: leave the sorted values to the pictures taken of them."""
+    def _leave_pictures(self) -> None:
+        """Before a change: the sorted values stay with the pictures that were taken of them."""
         if self._pictured:
             self._sorted = self._sorted.copy()
             self._pictured = False

@@ -1,5 +1,7 @@
 """One worker as reached from here: predictions, their errors, and what becomes of them when the link changes."""
 
+import dataclasses
+import math
 import random
 
 import pytest
@@ -19,22 +21,30 @@ MS = 1_000_000
 class Link:
     """A way of known rate, start and jitter to a worker of known speed, and a route that watches it."""
 
-    def __init__(self, *, seed=1, mbit=40.0, start_ms=4.0, jitter=0.3, run_ms=6.0):
+    def __init__(self, *, seed=1, mbit=40.0, start_ms=4.0, jitter=0.3, run_ms=6.0, alike=0.0):
         self.rng = random.Random(seed)
         self.mbit, self.start_ms, self.jitter, self.run_ms = mbit, start_ms, jitter, run_ms
+        self.alike, self.wander, self.slow = alike, self.wandering(), 1.0
         self.route = Route()
         self.now_ns = 0
         self.next_id = 0
 
     def total_ms(self, size):
-        slow = self.rng.lognormvariate(0.0, self.jitter)
-        return (self.start_ms + size * 8 / self.mbit / 1000) * slow + self.run_ms
+        return (self.start_ms + size * 8 / self.mbit / 1000) * self.slow + self.run_ms
+
+    def wandering(self):
+        """Lognormal slowness whose neighbours are as alike as ``alike`` says."""
+        state = 0.0
+        while True:
+            state = self.alike * state + math.sqrt(1 - self.alike**2) * self.rng.gauss(0.0, 1.0)
+            yield math.exp(self.jitter * state)
 
     def frame(self, *, size=None, lost=False, way=Path.OFFLOAD):
         """One frame or ping every 33 ms; returns what was forecast of it and what it took."""
         self.now_ns += 33 * MS
         size = size or self.rng.randrange(9_000, 21_000)
         forecast = self.route.forecast(payload_bytes=size, way=way, now_ns=self.now_ns)
+        self.slow = next(self.wander)
         total_ns = round(self.total_ms(size) * MS) - (round(self.run_ms * MS) if way == PING else 0)
         self.route.on_sent(self.next_id, payload_bytes=size, way=way, now_ns=self.now_ns)
         if lost:
@@ -69,21 +79,35 @@ def test_nothing_known_promises_little():
     assert forecast.p_at(0) == 0.0
 
 
-def test_the_promise_is_kept_as_often_as_it_says():
-    link, promised, kept = Link(jitter=0.5), [], []
+@pytest.mark.parametrize("alike", [0.0, 0.6, 0.95])
+def test_promises_are_kept_as_often_as_they_say(alike):
+    link, rows = Link(jitter=0.5, alike=alike), []
     for index in range(4_000):
-        budget_ns = link.rng.randrange(8, 25) * MS
+        budget_ns = link.rng.randrange(9, 24) * MS
         forecast, total_ns = link.frame()
         if index > 100:
-            promised.append(forecast.p_at(budget_ns))
-            kept.append(total_ns <= budget_ns)
-    assert sum(promised) / len(promised) == pytest.approx(sum(kept) / len(kept), abs=0.02)
-    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
-        rows = [(p, k) for p, k in zip(promised, kept, strict=True) if low <= p < low + 0.2]
-        if len(rows) > 100:
-            assert sum(p for p, _ in rows) / len(rows) == pytest.approx(
-                sum(k for _, k in rows) / len(rows), abs=0.1
-            )
+            rows.append((forecast.p_at(budget_ns), total_ns <= budget_ns))
+    off = 0.0
+    for tenth in range(10):
+        bin_ = [(p, kept) for p, kept in rows if tenth <= 10 * p < tenth + 1 or (tenth == 9 and p == 1)]
+        off += abs(sum(p - kept for p, kept in bin_))
+    assert off / len(rows) <= 0.05  # the expected calibration error
+
+
+def test_where_delays_wander_the_newest_answers_are_followed():
+    skill = {}
+    for alike in (0.0, 0.95):
+        link, wrong, base = Link(jitter=0.5, alike=alike), 0.0, 0.0
+        kept = []
+        for _ in range(4_000):
+            forecast, total_ns = link.frame(size=15_000)
+            rate = (sum(kept[-300:]) + 0.5) / (len(kept[-300:]) + 1)
+            kept.append(total_ns <= 13 * MS)
+            wrong += (forecast.p_at(13 * MS) - kept[-1]) ** 2
+            base += (rate - kept[-1]) ** 2
+        skill[alike] = 1 - wrong / base
+    assert skill[0.95] > 0.4
+    assert skill[0.0] > -0.05  # where there is nothing to know, next to nothing is made up
 
 
 def test_more_bytes_are_expected_later_and_a_larger_budget_is_never_worse():
@@ -134,8 +158,8 @@ def test_a_slower_link_is_believed_within_a_few_frames():
     assert link.route.changes >= 1
     assert link.route.changed_at_ns is not None
     assert before.p_at(20 * MS) > 0.9
-    assert after.p_at(20 * MS) < 0.4
-    assert after.p50_ns == pytest.approx((link.start_ms + 12 + link.run_ms) * MS, rel=0.25)
+    assert after.p_at(20 * MS) < 0.6
+    assert after.p50_ns == pytest.approx((link.start_ms + 12 + link.run_ms) * MS, rel=0.3)
 
 
 def test_a_steady_link_is_not_forgotten():
@@ -143,6 +167,46 @@ def test_a_steady_link_is_not_forgotten():
     for _ in range(6_000):
         link.frame()
     assert link.route.changes <= 4
+
+
+def test_a_silent_link_is_known_while_its_replies_are_still_awaited():
+    link = Link()
+    for _ in range(100):
+        link.frame()
+    size, sent = 15_000, []
+    for _ in range(6):
+        link.now_ns += 33 * MS
+        chance = link.route.forecast(payload_bytes=size, way=Path.OFFLOAD, now_ns=link.now_ns).p_at(40 * MS)
+        link.route.on_sent(link.next_id, payload_bytes=size, way=Path.OFFLOAD, now_ns=link.now_ns)
+        sent.append((link.next_id, link.now_ns, chance))
+        link.next_id += 1
+    assert sent[0][2] > 0.95
+    assert max(chance for _, _, chance in sent[2:]) <= PRIOR_ON_TIME
+    assert link.route.is_stalled(now_ns=link.now_ns)
+    link.now_ns += 33 * MS
+    awake = link.next_id
+    for frame_id, sent_ns, _ in sent:
+        link.next_id = frame_id
+        reply = dataclasses.replace(link.sample(size, 0, Path.OFFLOAD), sent_ns=sent_ns, heard_ns=link.now_ns)
+        link.route.on_reply(reply, now_ns=link.now_ns)
+    link.next_id = awake
+    assert not link.route.is_stalled(now_ns=link.now_ns)
+    assert link.route.changes == 0
+    for _ in range(3):
+        link.frame()
+    assert link.ask().p_at(40 * MS) > 0.9
+
+
+def test_silence_after_a_loss_lasts_until_something_is_heard():
+    link = Link()
+    for _ in range(100):
+        link.frame()
+    link.frame(lost=True)
+    link.now_ns += 5 * S
+    assert link.route.is_stalled(now_ns=link.now_ns)
+    assert link.ask().stalled
+    link.frame(size=64, way=PING)
+    assert not link.route.is_stalled(now_ns=link.now_ns)
 
 
 def test_refusals_count_as_losses_but_say_nothing_of_the_link():
@@ -168,7 +232,7 @@ def test_a_queue_that_was_told_makes_answers_later_and_is_soon_forgotten():
         link.route.on_load(30 * MS, now_ns=link.now_ns)
     assert link.ask().predicted_ns > before_ns + 25 * MS
     link.now_ns += 10 * S
-    assert link.ask().predicted_ns == pytest.approx(before_ns, abs=0.1 * MS)
+    assert link.ask().predicted_ns == pytest.approx(before_ns, abs=1 * MS)
 
 
 def test_a_late_reply_to_what_was_counted_as_lost_changes_no_promise():

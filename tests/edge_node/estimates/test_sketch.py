@@ -90,3 +90,14 @@ def test_years_of_samples_neither_overflow_nor_drift():
         sketch.add(rng.randrange(100), now_ns=second * S)
     assert sketch.at(0.5, now_ns=400_000 * S) is not None
     assert sketch.weight(now_ns=399_900 * S) == pytest.approx(1.0)
+
+
+@given(samples, samples)
+def test_a_picture_stays_as_it_was_taken(before, after):
+    sketch, _, now_ns = filled(before)
+    picture = sketch.picture(now_ns=now_ns)
+    told = [picture.at(step / 7) for step in range(8)], picture.share_below(100 * MS), len(picture)
+    for value_ns, _, _ in after:
+        sketch.add(value_ns, now_ns=now_ns)
+    sketch.reset(keep=1)
+    assert told == ([picture.at(step / 7) for step in range(8)], picture.share_below(100 * MS), len(picture))
