@@ -1,7 +1,7 @@
 """The commands of ``headway deploy``. They speak REST and know nothing of the database."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import yaml
@@ -20,7 +20,9 @@ from fleet_manager.terminal import (
     say_table,
     speaking_to,
 )
-from schemas.documents import DeploymentSpec
+from schemas.documents import DeploymentSpec, PolicyName
+
+POLICY_WORDS = ", ".join(get_args(PolicyName))
 
 deploy = typer.Typer(
     help="Deployments: apply, watch, list, show. Example: headway deploy apply --group line-a --model hands",
@@ -36,7 +38,7 @@ def apply(
     device: Annotated[str | None, typer.Option(help="Whom it is for: one headset.")] = None,
     model: Annotated[str | None, typer.Option(help="NAME, NAME:VERSION or a digest.")] = None,
     split_config: Annotated[Path | None, typer.Option(help="A split config as YAML or JSON.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Policy of the split config.")] = None,
+    policy: Annotated[str | None, typer.Option(help=f"Policy of the split config: {POLICY_WORDS}.")] = None,
     rtt_threshold_ms: Annotated[float | None, typer.Option(help="Threshold of rtt-threshold.")] = None,
     deadline_ms: Annotated[float | None, typer.Option(help="Deadline of every frame.")] = None,
     timeout_s: Annotated[float | None, typer.Option(help="Members must have ended by then.")] = None,

@@ -85,6 +85,8 @@ def draw(
             rotation=20,
             va="bottom",
         )
+    for axis in axes[:-1]:
+        axis.tick_params(labelbottom=False)  # the rows share one axis
     axes[-1].set_xlabel("seconds after the streams started")
     for row, (headset, outage) in enumerate(outages.items(), start=overview + 1):
         axis = figure.add_subplot(rows, 1, row)

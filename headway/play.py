@@ -27,6 +27,7 @@ LOOK_EVERY_S = 0.5
 REGISTER_S = 30.0
 GRACE_S = 75.0  # every deployment ends by itself within its 60 s; those still running are waited for
 GROUP = "line-a"
+POLICY = "rtt-threshold"
 RUNNING = "running"
 
 
@@ -134,7 +135,7 @@ class Play:
     def _deploy(self) -> None:
         manifest = self._small.manifest
         self._note(
-            f"headway deploy apply --group {GROUP} --model {manifest.name}:{manifest.version} --policy rtt-threshold"
+            f"headway deploy apply --group {GROUP} --model {manifest.name}:{manifest.version} --policy {POLICY}"
         )
         self._apply(
             "int8 to line-a",
@@ -144,7 +145,7 @@ class Play:
             "--model",
             f"{manifest.name}:{manifest.version}",
             "--policy",
-            "rtt-threshold",
+            POLICY,
         )
 
     def _cut(self) -> None:
