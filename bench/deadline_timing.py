@@ -1,0 +1,143 @@
+"""What deciding costs per frame, and whether the second process disturbs the frames. Shell.
+
+``book_keeping``: a recorded minute of frames, replies, losses and local runs is played into the real journey; what is
+timed is every call into it, nothing of the stand-ins behind its ports. ``second_process``: one headset computes its
+frames on this host while the process that draws and encodes overlays is, block by block, saturated or stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.deadline_drive import Drive
+from bench.deadline_real import policy_here
+from bench.deadline_stage import Plan, Stage, prepare
+from bench.deadline_witness import Witness
+from edge_node.decide import POLICIES
+from headway.report import quantiles
+
+FRAMES = {"quick": 1_500, "full": 20_000}
+BLOCKS = {"quick": 2, "full": 10}  # of each kind
+BLOCK_S = {"quick": 3.0, "full": 15.0}
+WARM_S, SETTLE_S = 3.0, 0.5  # frames in the first half second of a block are not counted
+DEADLINE_MS, SLOW_DEADLINE_MS = 33.0, 100.0
+MOST_US, MOST_RATIO = 150.0, 1.3
+HEADSET = "hs-1"
+NS_PER_S = 1e9
+SEED = 4
+
+Tell = Callable[[str], None]
+Span = tuple[int, int]
+
+
+def measure(*, scale: str = "quick", progress: Tell = print) -> dict[str, Any]:
+    """Time both.
+
+    Raises:
+        HeadwayError: something needed is missing.
+        ChildProcessError: a process did not begin.
+    """
+    progress("deciding and keeping books")
+    books = [book_keeping(policy, frames=FRAMES[scale]) for policy in POLICIES if policy != "split"]
+    progress("frames beside the second process")
+    second = second_process(blocks=BLOCKS[scale], block_s=BLOCK_S[scale])
+    chosen = next(row for row in books if row["policy"] == policy_here())
+    return {
+        "book_keeping": books,
+        "second_process": second,
+        "aims": [
+            _aim(f"us per frame at p99, policy {chosen['policy']}", MOST_US, chosen["us_per_frame"]["p99"]),
+            _aim("frame p99 with the second process saturated, over idle", MOST_RATIO, second["ratio_p99"]),
+        ],
+    }
+
+
+def _aim(what: str, at_most: float, measured: float | None) -> dict[str, Any]:
+    met = measured is not None and measured <= at_most
+    return {"what": what, "at_most": at_most, "measured": measured, "met": met}
+
+
+def book_keeping(policy: str, *, frames: int) -> dict[str, Any]:
+    """Microseconds per frame of everything that the journey does, one policy."""
+    drive = Drive(policy=policy, deadline_ms=DEADLINE_MS, seed=SEED)
+    spent_us = [spent_ns / 1000 for spent_ns in drive.run(frames)]
+    return {
+        "policy": policy,
+        "frames": len(spent_us),
+        "calls_per_frame": round(drive.calls / frames, 1),
+        "outcomes": drive.outcomes(),
+        "us_per_frame": quantiles(spent_us, (50, 99, 100)),
+    }
+
+
+def second_process(*, blocks: int, block_s: float) -> dict[str, Any]:
+    """Latencies of frames computed on this host, with and without a saturated second process, in mixed blocks."""
+    plan = Plan(policy="local", deadline_ms=SLOW_DEADLINE_MS, device_class="host", linked=False)
+    kinds = [True, False] * blocks
+    random.Random(SEED).shuffle(kinds)
+    with tempfile.TemporaryDirectory(prefix="headway-bench-") as folder:
+        material = prepare(Path(folder))
+        with Witness() as witness, Stage(material, {HEADSET: plan}, name="second") as stage:
+            time.sleep(WARM_S)
+            events = stage.folder / "drawn.jsonl"
+            events.write_bytes(_whole_lines(stage.folder / f"{HEADSET}.jsonl") * 200)  # work for every block
+            with _recorder(events, material.ring, stage.folder / "drawn.mp4") as recorder:
+                spans = [_block(recorder, is_busy, block_s=block_s) for is_busy in kinds]
+                recorder.kill()
+            frames = [line for line in stage.finish() if line["kind"] == "frame"]
+        host = witness.facts()
+    return _compared(frames, kinds, spans) | {"blocks": len(kinds), "variant": material.variant, "host": host}
+
+
+def _whole_lines(path: Path) -> bytes:
+    content = path.read_bytes()
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _recorder(events: Path, ring: Path, out: Path) -> subprocess.Popen[bytes]:
+    """The second process itself, stopped until a block wants it."""
+    command = [sys.executable, "-m", "edge_node.record", str(events), str(ring), str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    time.sleep(WARM_S)  # it lowers its own priority and reads its lines first
+    if process.poll() is not None:
+        raise ChildProcessError("the second process ended at once: its reason is on stderr above")
+    process.send_signal(signal.SIGSTOP)
+    return process
+
+
+def _block(recorder: subprocess.Popen[bytes], is_busy: bool, *, block_s: float) -> Span:
+    recorder.send_signal(signal.SIGCONT if is_busy else signal.SIGSTOP)
+    begin_ns = time.monotonic_ns() + round(SETTLE_S * NS_PER_S)
+    time.sleep(block_s)
+    if recorder.poll() is not None:
+        raise ChildProcessError("the second process ran out of work: give it more lines to draw")
+    return begin_ns, time.monotonic_ns()
+
+
+def _compared(
+    frames: Sequence[Mapping[str, Any]], kinds: Sequence[bool], spans: Sequence[Span]
+) -> dict[str, Any]:
+    latencies: dict[bool, list[float]] = {True: [], False: []}
+    for is_busy, (begin_ns, end_ns) in zip(kinds, spans, strict=True):
+        latencies[is_busy] += [
+            frame["latency_ms"] for frame in frames if begin_ns <= frame["scheduled_ns"] < end_ns
+        ]
+    busy, idle = (quantiles(latencies[is_busy], (50, 99)) for is_busy in (True, False))
+    ratio = round(busy["p99"] / idle["p99"], 3) if busy["p99"] and idle["p99"] else None
+    return {
+        "saturated_ms": busy,
+        "idle_ms": idle,
+        "frames": {"saturated": len(latencies[True]), "idle": len(latencies[False])},
+        "ratio_p99": ratio,
+        "niceness": 10,
+        "cores": os.cpu_count(),
+    }

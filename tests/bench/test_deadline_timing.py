@@ -1,0 +1,24 @@
+"""The drive that times the journey: the same course every time, every frame answered, only calls into it counted."""
+
+from bench.deadline_drive import Drive
+from bench.deadline_timing import _compared
+
+
+def test_a_driven_journey_answers_every_frame_the_same_way_each_time():
+    runs = []
+    for _ in range(2):
+        drive = Drive(policy="rtt-threshold", deadline_ms=33.0, seed=4)
+        spent = drive.run(90)
+        assert len(spent) == 90
+        assert min(spent) > 0
+        runs.append((drive.calls, drive.outcomes()))
+    assert runs[0] == runs[1]
+    assert sum(runs[0][1].values()) >= 85  # the last ones are still open
+    assert not any(name.startswith(("late", "none")) for name in runs[0][1])
+
+
+def test_blocks_are_compared_by_the_frames_scheduled_in_them():
+    frames = [{"scheduled_ns": at, "latency_ms": 26.0 if at < 10 else 20.0} for at in range(20)]
+    row = _compared(frames, [True, False], [(0, 10), (10, 20)])
+    assert row["ratio_p99"] == 1.3
+    assert row["frames"] == {"saturated": 10, "idle": 10}
