@@ -42,11 +42,12 @@ COMMANDS: tuple[Command, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """One row of the door's own commands: ``headway.<name>`` holds a function of the same name."""
+    """One row of the door's own commands: ``headway.<name>``, or its home, holds a function of the same name."""
 
     name: str
     summary: str
     extra: str
+    home: str = ""
 
 
 OWN: tuple[Own, ...] = (
@@ -57,6 +58,7 @@ OWN: tuple[Own, ...] = (
         "edge,worker,manager,quantize,plot",
     ),
     Own("doctor", "Check the set-up and name what to fix.", "edge"),
+    Own("link", "Put a bad network in front of a broker.", "edge", home="link_command"),
 )
 
 
@@ -76,7 +78,8 @@ def build(arguments: list[str]) -> typer.Typer:
     called = called_by(arguments)
     found = {point.name: point for point in entry_points(group=GROUP)}
     for own in OWN:
-        function = getattr(import_module(f"headway.{own.name}"), own.name) if own.name == called else _never
+        home = f"headway.{own.home or own.name}"
+        function = getattr(import_module(home), own.name) if own.name == called else _never
         app.command(own.name, help=None if own.name == called else own.summary)(function)
     for command in COMMANDS:
         if command.name == called:

@@ -1,4 +1,4 @@
-"""Shell: a network between a node and its broker that can be made bad: slow, narrow, cut, or damaging bytes.
+"""Shell: a network between a node and its broker that can be made bad: slow, narrow, lossy, cut, or damaging bytes.
 
 ``Link`` starts a small forwarding process (``headway.link_process``) on a free loopback port and commands it
 over its standard streams, one JSON object per line. It needs no root and works for any TCP protocol. The
@@ -12,8 +12,10 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 from headway.errors import HeadwayError
 
@@ -38,8 +40,9 @@ class LinkCounts:
 class Link:
     """One bad network in front of ``target_host:target_port``; a context manager."""
 
-    def __init__(self, target_host: str, target_port: int, /) -> None:
+    def __init__(self, target_host: str, target_port: int, /, *, listen_port: int = 0) -> None:
         self.port = 0
+        self._listen_port = listen_port
         self._target = (target_host, target_port)
         self._child: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
@@ -71,14 +74,18 @@ class Link:
         """
         host, port = self._target
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "headway.link_process", host, str(port)],
+            [sys.executable, "-m", "headway.link_process", host, str(port), str(self._listen_port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
             start_new_session=True,  # Ctrl-C is for the door; the link ends with its stdin
         )
-        self.port = int(str(self._read_answer()["port"]))
+        try:
+            self.port = int(str(self._read_answer()["port"]))
+        except LinkError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the link; its connections break. Idempotent."""
@@ -97,6 +104,14 @@ class Link:
     def shape(self, *, delay_ms: float = 0.0, rate_bytes_per_s: float | None = None) -> None:
         """From now on delay every byte by so much per direction, and let at most so many through per second."""
         self._ask("shape", delay_ms=delay_ms, rate_bytes_per_s=rate_bytes_per_s)
+
+    def follow(self, rows: Sequence[Mapping[str, Any]], *, seed: int = 0) -> None:
+        """Play a script (rows as in ``headway.link_script``) from now on, in place of what was set before.
+
+        Raises:
+            LinkError: a row is wrong; the text names it and its field.
+        """
+        self._ask("follow", rows=[dict(row) for row in rows], seed=seed)
 
     def cut(self) -> None:
         """Become a black hole."""

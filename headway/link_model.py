@@ -73,9 +73,10 @@ class LinkModel:
         self._lanes: dict[Direction, _Lane] = {}
         self.become(spec, now_ns=start_ns)
 
-    def become(self, spec: LinkSpec, *, now_ns: int) -> None:
+    def become(self, spec: LinkSpec, *, now_ns: int, seed: int | None = None) -> None:
         """Follow another spec from now on, its time zero; what is under way keeps its order and its wire."""
         before = self._lanes
+        self._seed = self._seed if seed is None else seed
         self._spec, self._start_ns = spec, now_ns
         self._phases = tuple(round(phase.at_s * S_NS) for phase in spec.phases)
         self._cuts = _merged(spec.cuts, None)

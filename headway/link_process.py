@@ -1,8 +1,9 @@
 """Shell: the process behind a ``Link``: forwards TCP and does to it what standard input says.
 
-Run as ``python -m headway.link_process HOST PORT``. Prints its port, then one JSON answer per JSON command,
-and ends with its standard input. Little is buffered here: small socket buffers and a bounded queue make a
-slow link felt by the sender, as a real one is.
+Run as ``python -m headway.link_process HOST PORT [LISTEN_PORT]``. Prints its port, then one JSON answer per JSON
+command, and ends with its standard input. When bytes come out is decided by ``headway.link_model`` alone; what the
+event loop adds is up to about a millisecond. Little is buffered here: small socket buffers and a bounded queue make
+a slow link felt by the sender, as a real one is.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ import contextlib
 import json
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from headway.byte_flip import ByteFlip
+from headway.link_model import S_NS, LinkModel
+from headway.link_script import spec_of
+from headway.link_spec import Direction, LinkSpec, LinkSpecError
 
-PIECE_BYTES = 16 * 1024
+PIECE_BYTES = 64 * 1024  # a whole message where possible: a loss with more behind it costs less
+LONGEST_LOOK_S = 0.05
 SOCKET_BUFFER_BYTES = 64 * 1024
 QUEUE_BYTES = 256 * 1024
 
@@ -27,8 +33,7 @@ QUEUE_BYTES = 256 * 1024
 class Weather:
     """How the link behaves now, and what happened on it. ``open`` is cleared while it is cut."""
 
-    delay_s: float = 0.0
-    rate_bytes_per_s: float | None = None
+    model: LinkModel
     pattern: bytes = b""
     after_bytes: int = 64
     open: asyncio.Event = field(default_factory=asyncio.Event)
@@ -37,19 +42,16 @@ class Weather:
     down_bytes: int = 0
     flips: int = 0
 
-
-class Lane:
-    """One direction of all connections: its share of time on the wire."""
-
-    def __init__(self, weather: Weather) -> None:
-        self._weather = weather
-        self._free_s = 0.0
-
-    def departure_s(self, size_bytes: int, *, now_s: float) -> float:
-        """When these bytes have left: after everything before them, at the rate of the wire."""
-        rate = self._weather.rate_bytes_per_s
-        self._free_s = max(self._free_s, now_s) + (size_bytes / rate if rate else 0.0)
-        return self._free_s
+    async def passable(self) -> None:
+        """Wait until the link is not cut, neither by command nor by its script."""
+        while True:
+            await self.open.wait()
+            now_ns = time.monotonic_ns()
+            ends_ns = self.model.cut_ends_ns(now_ns)
+            if ends_ns is None:
+                return
+            # the script may be replaced meanwhile, so look again now and then
+            await asyncio.sleep(min((ends_ns - now_ns) / S_NS, LONGEST_LOOK_S))
 
 
 class Pump:
@@ -61,14 +63,15 @@ class Pump:
         sink: socket.socket,
         *,
         weather: Weather,
-        lane: Lane,
+        flow: int,
+        direction: Direction,
         note: Callable[[int], None],
-        flips: bool,
     ) -> None:
         self._source, self._sink = source, sink
-        self._weather, self._lane, self._note = weather, lane, note
-        self._flip = ByteFlip() if flips else None
-        self._queue: deque[tuple[float, bytes]] = deque()
+        self._weather, self._note = weather, note
+        self._flow, self._direction = flow, direction
+        self._flip = ByteFlip() if direction is Direction.DOWN else None
+        self._queue: deque[tuple[int, bytes]] = deque()
         self._queued_bytes = 0
         self._changed = asyncio.Event()
         self._ended = False
@@ -81,7 +84,7 @@ class Pump:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                await self._weather.open.wait()
+                await self._weather.passable()
                 if self._queued_bytes >= QUEUE_BYTES:
                     self._changed.clear()
                     await self._changed.wait()
@@ -89,8 +92,10 @@ class Pump:
                 data = await loop.sock_recv(self._source, PIECE_BYTES)
                 if not data:
                     return
-                due_s = self._lane.departure_s(len(data), now_s=loop.time()) + self._weather.delay_s
-                self._queue.append((due_s, data))
+                due_ns = self._weather.model.release_ns(
+                    self._direction, time.monotonic_ns(), len(data), flow=self._flow
+                )
+                self._queue.append((due_ns, data))
                 self._queued_bytes += len(data)
                 self._changed.set()
         finally:
@@ -104,10 +109,10 @@ class Pump:
                 self._changed.clear()
                 await self._changed.wait()
                 continue
-            due_s, data = self._queue[0]
-            if (wait_s := due_s - loop.time()) > 0:
-                await asyncio.sleep(wait_s)
-            await self._weather.open.wait()
+            due_ns, data = self._queue[0]
+            if (wait_ns := due_ns - time.monotonic_ns()) > 0:
+                await asyncio.sleep(wait_ns / S_NS)
+            await self._weather.passable()
             await loop.sock_sendall(self._sink, self._damaged(data))
             self._queue.popleft()
             self._queued_bytes -= len(data)
@@ -132,33 +137,46 @@ class Forwarder:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.weather = Weather()
+        self.weather = Weather(model=LinkModel(LinkSpec(), seed=0, start_ns=time.monotonic_ns()))
         self.weather.open.set()
-        self._up, self._down = Lane(self.weather), Lane(self.weather)
 
     async def serve(self, listener: socket.socket) -> None:
         """Take connections while the link is not cut."""
         loop = asyncio.get_running_loop()
         while True:
-            await self.weather.open.wait()
+            await self.weather.passable()
             client, _ = await loop.sock_accept(listener)
             task = loop.create_task(self._forward(client))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _forward(self, client: socket.socket) -> None:
-        await self.weather.open.wait()
+        await self.weather.passable()
         self.weather.connections += 1
+        flow = self.weather.connections
         server = _small_socket()
         with client, server:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            up = Pump(client, server, weather=self.weather, lane=self._up, note=self._count_up, flips=False)
+            up = Pump(
+                client,
+                server,
+                weather=self.weather,
+                flow=flow,
+                direction=Direction.UP,
+                note=self._count_up,
+            )
             down = Pump(
-                server, client, weather=self.weather, lane=self._down, note=self._count_down, flips=True
+                server,
+                client,
+                weather=self.weather,
+                flow=flow,
+                direction=Direction.DOWN,
+                note=self._count_down,
             )
             with contextlib.suppress(OSError):  # broken connections are what links are for
                 await asyncio.get_running_loop().sock_connect(server, self._target)
                 await together(up.run(), down.run())
+        self.weather.model.forget(flow)
 
     def _count_up(self, size: int) -> None:
         self.weather.up_bytes += size
@@ -191,8 +209,11 @@ def obey(weather: Weather, command: dict[str, object]) -> dict[str, object]:
     """Carry out one command; returns the answer."""
     match command:
         case {"do": "shape", "delay_ms": float() | int() as delay_ms, "rate_bytes_per_s": rate}:
-            weather.delay_s = delay_ms / 1000
-            weather.rate_bytes_per_s = float(str(rate)) if rate else None
+            limit = float(str(rate)) if rate else None
+            spec = LinkSpec.even(delay_ms=delay_ms, up_bytes_per_s=limit, down_bytes_per_s=limit)
+            weather.model.become(spec, now_ns=time.monotonic_ns())
+        case {"do": "follow", "rows": list() as rows, "seed": int() as seed}:
+            weather.model.become(spec_of(rows), now_ns=time.monotonic_ns(), seed=seed)
         case {"do": "cut"}:
             weather.open.clear()
         case {"do": "restore"}:
@@ -207,10 +228,22 @@ def obey(weather: Weather, command: dict[str, object]) -> dict[str, object]:
     return {}
 
 
-async def _listen(host: str, port: int) -> None:
+def _answer(weather: Weather, line: bytes) -> dict[str, object]:
+    try:
+        return obey(weather, json.loads(line))
+    except LinkSpecError as error:
+        return {"error": str(error)}
+
+
+async def _listen(host: str, port: int, listen_port: int = 0) -> None:
     forwarder = Forwarder(host, port)
     listener = _small_socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", listen_port))
+    except OSError as error:
+        _say({"error": f"port {listen_port} cannot be taken ({error.strerror}): choose another"})
+        return
     listener.listen()
     commands = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
@@ -218,7 +251,7 @@ async def _listen(host: str, port: int) -> None:
     serving = loop.create_task(forwarder.serve(listener))
     _say({"port": listener.getsockname()[1]})
     while line := await commands.readline():
-        _say(obey(forwarder.weather, json.loads(line)))
+        _say(_answer(forwarder.weather, line))
     serving.cancel()
 
 
@@ -228,4 +261,4 @@ def _say(answer: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_listen(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(_listen(sys.argv[1], *map(int, sys.argv[2:])))

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headway.link_jitter import JITTERS
@@ -55,6 +55,7 @@ def specs(draw):
 sends = st.lists(st.tuples(st.integers(0, 200 * MS_NS), st.integers(0, 60_000)), max_size=40)
 
 
+@settings(deadline=None)  # a busy machine may pause any example
 @given(specs(), sends, st.integers(0, 2**32), st.integers(0, 10 * S_NS))
 def test_what_enters_comes_out_later_in_order_and_never_inside_a_stop(spec, batches, seed, start_ns):
     model = LinkModel(spec, seed=seed, start_ns=start_ns)
@@ -71,6 +72,7 @@ def test_what_enters_comes_out_later_in_order_and_never_inside_a_stop(spec, batc
             before_ns = released_ns
 
 
+@settings(deadline=None)  # a busy machine may pause any example
 @given(specs(), sends, st.integers(0, 2**32))
 def test_the_same_seed_is_the_same_link(spec, batches, seed):
     one, two = LinkModel(spec, seed=seed), LinkModel(spec, seed=seed)
@@ -118,6 +120,7 @@ def test_a_rate_that_changes_while_bytes_leave_counts_for_the_rest_of_them():
     assert model.release_ns(DOWN, 0, 40_000) == 0
 
 
+@settings(deadline=None)  # a busy machine may pause any example
 @given(st.lists(st.floats(1, 60), min_size=50, max_size=300))
 def test_delays_have_the_quantiles_of_the_recorded_round_trips(rtts_ms):
     model = LinkModel(LinkSpec(trace=DelayTrace(rtts_ms=tuple(rtts_ms))), seed=1)
