@@ -1,0 +1,1 @@
+"""A discrete-event world on a virtual clock around the real headset and worker cores."""

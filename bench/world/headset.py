@@ -1,0 +1,144 @@
+"""Pure core: one headset in the world: the real journey with its ports on a virtual clock."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bench.world.agenda import Agenda, Draws, JobDraws
+from bench.world.hands import PICTURE, NoPixels, shows
+from bench.world.way import Way
+from edge_node.accelerator import Accelerator
+from edge_node.decide import Path
+from edge_node.device_class import DEVICE_CLASSES, Segment
+from edge_node.flight import Flight
+from edge_node.frames import Captured
+from edge_node.jobs import Engine, Job, JobDone
+from edge_node.journey import Journey
+from edge_node.perceive import Perception
+from edge_node.remote import Remote
+from edge_node.replies import RemoteReply
+from edge_node.workers import WorkerBook
+from schemas.documents import SplitConfig, WorkerPresence
+
+NS_PER_S = 1_000_000_000
+LOCAL_PRIOR_NS = 40_000_000  # as the node has it before its first run
+HOST_RUN_NS = 3_500_000  # what the real run of the int8 model takes of the host; the class is slower
+CAPTURE_NS = 300_000
+LATE_P50_NS, LATE_P99_NS = 80_000, 600_000  # how late the host wakes who asked to be woken
+MODEL = "local-int8"
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """What came of a headset's frames."""
+
+    flights: list[Flight] = field(default_factory=list)
+    switches: list[tuple[int, Path, Path]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Headset:
+    """One headset. ``way`` carries what it sends."""
+
+    def __init__(
+        self, agenda: Agenda, *, way: Way, device: str, config: SplitConfig, draws: Draws, fps: float
+    ) -> None:
+        self._agenda, self._draws, self._fps = agenda, draws, fps
+        self.seen = Seen()
+        self._rng = JobDraws(draws)
+        self._way = way
+        self._wake_ns: int | None = None
+        self._traces = 0
+        engine = Engine(task=NoPixels(), label=MODEL, digest="0" * 64, landmark=Segment.LANDMARK_INT8)
+        self.journey = Journey(
+            engine=engine,
+            perception=Perception(
+                self, accelerator=Accelerator(DEVICE_CLASSES[device], rng=self._rng), prior_ns=LOCAL_PRIOR_NS
+            ),
+            remote=Remote(way, workers=WorkerBook(task="hands", rng=self._rng)),
+            config=config,
+            on_line=self.seen.flights.append,
+            on_switch=self._note_switch,
+            new_trace=self._new_trace,
+        )
+        way.attach(self)
+
+    def start(self, job: Job) -> None:
+        """The slot's port: the job takes the host its time, and the device class holds the result."""
+        self._rng.about(job.frame_id)
+        started_ns = self._agenda.now_ns
+        done = JobDone(
+            job=job,
+            result=shows(job.frame_id, rois=job.rois),
+            error="",
+            started_ns=started_ns,
+            ended_ns=started_ns + HOST_RUN_NS,
+        )
+        self.seen.counts["local_runs"] += 1
+        self._agenda.at(
+            done.ended_ns, lambda: self.do(lambda now: self.journey.on_job_done(done, now_ns=now))
+        )
+
+    def run_frames(self, *, frames: int) -> None:
+        """Enter the first frame; each enters the next."""
+        self._schedule(0, frames)
+
+    def _schedule(self, frame_id: int, frames: int) -> None:
+        if frame_id >= frames:
+            return
+        scheduled_ns = round((frame_id + 1) * NS_PER_S / self._fps)
+
+        def due() -> None:
+            captured = Captured(image=PICTURE, ring_index=frame_id)
+            self.do(
+                lambda now: self.journey.schedule(
+                    frame_id, scheduled_ns=scheduled_ns, captured=captured, skipped=False, now_ns=now
+                )
+            )
+            self._schedule(frame_id + 1, frames)
+
+        self._agenda.at(scheduled_ns + CAPTURE_NS + self._lateness_ns(frame_id), due)
+
+    def on_reply(self, reply: RemoteReply) -> None:
+        """A reply came out of the link."""
+        self.do(lambda now: self.journey.on_reply(reply, now_ns=now))
+
+    def on_ready(self, ready: bool, why: str) -> None:
+        """The session can be relied on, or not any more."""
+        was_ready, self.journey.remote.ready = self.journey.remote.ready, ready
+        if was_ready and not ready:
+            self.do(lambda now: self.journey.on_link_trouble(why, now_ns=now))
+
+    def on_presence(self, presence: WorkerPresence) -> None:
+        """A worker came or went."""
+        self.journey.remote.workers.on_presence(presence)
+
+    def do(self, news: Callable[[int], None]) -> None:
+        """Tell the journey something, and be woken when it wants to be."""
+        news(self._agenda.now_ns)
+        due_ns = self.journey.next_due_ns()
+        if due_ns is None or (self._wake_ns is not None and self._agenda.now_ns < self._wake_ns <= due_ns):
+            return
+        due_ns = max(due_ns, self._agenda.now_ns + 1000)
+        self._wake_ns = due_ns
+        late_ns = self._lateness_ns(due_ns)
+        self._agenda.at(due_ns + late_ns, lambda: self._wake(due_ns, late_ns))
+
+    def _wake(self, due_ns: int, late_ns: int) -> None:
+        if self._wake_ns != due_ns:  # an earlier waking took its place
+            return
+        self._wake_ns = None
+        self.journey.lateness.add(late_ns)
+        self.do(self.journey.tick)
+
+    def _lateness_ns(self, number: int) -> int:
+        share = self._draws.share("wake", number)
+        return round(LATE_P50_NS * 2 * share + (LATE_P99_NS * (share - 0.98) * 50 if share > 0.98 else 0))
+
+    def _note_switch(self, flight: Flight, before: Path, reason: str) -> None:
+        del reason
+        self.seen.switches.append((self._agenda.now_ns, before, flight.mode))
+
+    def _new_trace(self) -> bytes:
+        self._traces += 1
+        return self._traces.to_bytes(16, "big")

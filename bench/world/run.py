@@ -1,0 +1,91 @@
+"""Pure core: one run of the world, and what came of it in numbers."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.world.agenda import Agenda, Draws
+from bench.world.headset import Headset, Seen
+from bench.world.site import Broker, Fault, Worker
+from bench.world.way import Way
+from edge_node.decide import Path
+from edge_node.flight import Flight, frame_line
+from edge_node.outcome import Outcome
+from headway.link_model import LinkModel
+from headway.link_spec import LinkSpec
+from schemas.documents import SplitConfig
+
+NS_PER_S = 1_000_000_000
+FINISH_NS = 2_500_000_000
+HEADSET = "d-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Everything that a run depends on."""
+
+    link: LinkSpec
+    config: SplitConfig
+    device: str = "xr-fast"
+    frames: int = 3000
+    seed: int = 1
+    fps: float = 30.0
+    faults: tuple[Fault, ...] = ()
+    bad_replies: float = 0.0  # share that comes twice; half as many are unreadable
+
+
+def simulate(setting: Setting) -> tuple[Seen, Counter[str]]:
+    """Run one headset through its frames; gives its flights, switches and what its way counted."""
+    agenda, draws = Agenda(), Draws(setting.seed)
+    broker, worker = Broker(setting.faults), Worker(agenda, draws=draws, faults=setting.faults)
+    link = LinkModel(setting.link, seed=setting.seed)
+    way = Way(agenda, link=link, broker=broker, worker=worker, draws=draws, twice=setting.bad_replies)
+    headset = Headset(
+        agenda, way=way, device=setting.device, config=setting.config, draws=draws, fps=setting.fps
+    )
+    for fault in setting.faults:
+        at_ns = round(fault.at_s * NS_PER_S)
+        if fault.kind == "broker-kill":
+            agenda.at(at_ns, way.end)
+        if fault.kind == "worker-kill":
+            agenda.at(at_ns, worker.reset)
+            agenda.at(at_ns, way.worker_changed)
+            agenda.at(fault.end_ns + 1, way.worker_changed)
+    headset.run_frames(frames=setting.frames)
+    agenda.run(until_ns=round((setting.frames + 1) * NS_PER_S / setting.fps) + FINISH_NS)
+    headset.journey.finish(now_ns=agenda.now_ns)
+    return headset.seen, way.counts
+
+
+def lines(seen: Seen) -> list[dict[str, object]]:
+    """The event lines of a run, as a real headset writes them."""
+    return [frame_line(flight, headset=HEADSET) for flight in seen.flights]
+
+
+def summary(setting: Setting, seen: Seen, counts: Counter[str]) -> dict[str, float]:
+    """A run in numbers; shares are of scheduled frames."""
+    flights = seen.flights
+    outcomes = Counter(flight.answer.outcome for flight in flights if flight.answer)
+    latencies_ms = np.array([f.answer.latency_ns for f in flights if f.answer]) / 1e6
+    ages_ms = np.array([f.answer.age_ns for f in flights if f.answer]) / 1e6
+    frames = len(flights)
+    found = {
+        "frames": frames,
+        "hit": outcomes[Outcome.FRESH_ON_TIME] / frames,
+        "carried": outcomes[Outcome.CARRIED_ON_TIME] / frames,
+        "unanswered": outcomes[Outcome.LATE] + outcomes[Outcome.NONE],
+        "by_worker": sum(map(_is_remote, flights)) / frames,
+        "local_runs": seen.counts["local_runs"] / frames,
+        "switches_per_min": len(seen.switches) / (frames / setting.fps / 60),
+        "uplink_bytes_per_s": counts["uplink_bytes"] / (frames / setting.fps),
+        "age_p50_ms": float(np.percentile(ages_ms, 50)),
+    }
+    for percent in (50, 95, 99, 99.9):
+        found[f"p{percent:g}_ms"] = float(np.percentile(latencies_ms, percent))
+    return {name: round(value, 5) for name, value in found.items()}
+
+
+def _is_remote(flight: Flight) -> bool:
+    answer = flight.answer
+    return answer is not None and answer.path is Path.OFFLOAD and answer.outcome is Outcome.FRESH_ON_TIME
