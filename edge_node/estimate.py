@@ -3,6 +3,7 @@
 Only what was measured enters; until there is history a stated prior stands in. Nothing here reads a clock.
 """
 
+from bisect import bisect_right
 from collections import deque
 
 from schemas.messages import Timing
@@ -37,6 +38,14 @@ class Quantiles:
             self._sorted = sorted(self._values)
         index = min(len(self._sorted) - 1, int(fraction * len(self._sorted)))
         return self._sorted[index]
+
+    def share_below(self, duration_ns: int) -> float:
+        """The share of the window that is no longer than this; with no history, whether the prior is not."""
+        if not self._values:
+            return 1.0 if self._prior_ns <= duration_ns else 0.0
+        if self._sorted is None:
+            self._sorted = sorted(self._values)
+        return bisect_right(self._sorted, duration_ns) / len(self._sorted)
 
     def __len__(self) -> int:
         return len(self._values)

@@ -61,6 +61,9 @@ class Flight:
     remote: Stage = Stage.IDLE
     sent_ns: int = 0
     hedge_now: bool = False
+    hedge_at_ns: int | None = None  # asked for by the policy, where that is before the latest safe start
+    p_on_time: float | None = None  # as it was estimated before anything was known
+    reason: str = ""
     worker: str | None = None
     engine: Engine | None = None
     looked: Looked | None = None
@@ -123,6 +126,8 @@ def frame_line(flight: Flight, *, headset: str) -> dict[str, object]:
         "age_ms": ms(answer.age_ns),
         "deadline_ms": ms(flight.deadline_ns - flight.scheduled_ns),
         "mode": flight.mode.value,
+        "reason": flight.reason,
+        "p_on_time": None if flight.p_on_time is None else round(flight.p_on_time, 4),
         "rtt_ms": ms(flight.rtt_ns),
         "worker": flight.worker,
         "model": flight.model,

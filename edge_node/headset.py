@@ -227,7 +227,12 @@ class Headset:
 
     def _explain(self) -> dict[str, object]:
         journey = self._journey
-        return {"policy": journey.config.policy, "mode": journey.mode.value, "reason": journey.reason}
+        return {
+            "policy": journey.config.policy,
+            "mode": journey.mode.value,
+            "reason": journey.reason,
+            "decisions": journey.decisions.rows(),
+        }
 
     def _place(self, engine: Engine, config: SplitConfig, done: Callable[[], None]) -> None:
         def swap(now_ns: int) -> None:

@@ -12,7 +12,8 @@ within ``patience_ns`` ends as none.
 from collections.abc import Callable
 
 from edge_node.answers import Answers, close
-from edge_node.decide import POLICIES, Decision, Path, Policy
+from edge_node.decide import POLICIES, Decision, LocalView, Path, Policy
+from edge_node.decisions import Decisions
 from edge_node.estimate import Quantiles
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
@@ -51,6 +52,7 @@ class Journey:
         self.remote = remote
         self.answers = Answers()
         self.switches = 0
+        self.decisions = Decisions()
         self.lateness = Quantiles(prior_ns=0)  # fed by whoever wakes us
         self._on_line = on_line
         self._on_switch = on_switch
@@ -163,14 +165,27 @@ class Journey:
     # -- where a frame goes first ------------------------------------------------------------------
 
     def _send_off(self, flight: Flight, captured: Captured, *, now_ns: int) -> None:
-        view = self._out.view(now_ns=now_ns)
+        view = self._out.view(flight, local=self._local_view(flight, now_ns=now_ns), now_ns=now_ns)
         decision = self._policy.decide(view)
         if decision.path is Path.SPLIT and self._is_too_late_for_parts(flight, now_ns=now_ns):
             decision = Decision(path=Path.LOCAL, worker=None, reason=NO_TIME_FOR_PARTS)
             self._doubt_parts()
         flight.worker, flight.rtt_ns = view.worker, self.remote.rtts.last_ns(view.worker)
+        flight.p_on_time = decision.p_on_time
+        self.decisions.note(flight, view, decision, policy=self.config.policy)
         self._note_mode(flight, decision.path, decision.reason)
         self._out.begin(flight, captured, decision, now_ns=now_ns)
+
+    def _local_view(self, flight: Flight, *, now_ns: int) -> LocalView:
+        """What a whole run here could do for a frame, by how long such runs lately took."""
+        free_ns = max(now_ns, self.perception.due_ns or now_ns)
+        hedge_at_ns = max(free_ns, self._hedge_at_ns(flight))
+        times = self.perception.durations
+        return LocalView(
+            p_now=times.share_below(flight.deadline_ns - free_ns),
+            p_hedged=times.share_below(flight.deadline_ns - hedge_at_ns),
+            hedge_at_ns=hedge_at_ns,
+        )
 
     def _is_too_late_for_parts(self, flight: Flight, *, now_ns: int) -> bool:
         """Whether the whole run would have to begin before a head is usually done: then it may as well begin now."""
@@ -186,7 +201,7 @@ class Journey:
             self.perception.forget_parts()
 
     def _note_mode(self, flight: Flight, path: Path, reason: str) -> None:
-        flight.mode, self.reason = path, reason
+        flight.mode, flight.reason, self.reason = path, reason, reason
         if path is not self._mode:
             self.switches += 1
             self._on_switch(flight, self._mode, reason)
@@ -235,9 +250,10 @@ class Journey:
         if (mode or flight.mode) is Path.SPLIT:
             share = self.local.engine.share(JobKind.TAIL)
             local_ns += self.perception.duration_ns(JobKind.TAIL, 0.999, share=share)
-        return latest_local_start_ns(
+        latest_ns = latest_local_start_ns(
             deadline_ns=flight.deadline_ns, local_p999_ns=local_ns, margins=self._limits.margins
         )
+        return latest_ns if flight.hedge_at_ns is None else min(latest_ns, flight.hedge_at_ns)
 
     def _next_due_of(self, flight: Flight) -> int:
         """The next moment at which something may have to be done about a frame."""

@@ -42,6 +42,7 @@ class _Sent:
     capture_ns: int
     width_px: int = 0
     height_px: int = 0
+    payload_bytes: int = 0
     wanted: PartWanted | None = None
     ask: bool = False
 
@@ -92,15 +93,15 @@ class Offloader:
         """Listen for replies."""
         self._road.subscribe(topic_filter("result", site=self._site, device=self._device), self.receive)
 
-    def send_frame(self, out: FrameOut, *, worker: str) -> bool:
-        """Encode a frame and put it on the road; False where the road did not take it."""
+    def send_frame(self, out: FrameOut, *, worker: str) -> int:
+        """Encode a frame and put it on the road; its bytes, 0 where the road did not take it."""
         image = _shrunk(out.image, width_px=out.width_px)
         height, width = image.shape[:2]
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         good, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, out.quality])
         if not good:
             self.counts["encode_failed"] += 1
-            return False
+            return 0
         factor = width / out.image.shape[1]
         now_ns = self._clock_ns()
         message = Frame(
@@ -125,8 +126,8 @@ class Offloader:
         )
         return self._put(message, sent, budget_ns=out.deadline_ns - now_ns)
 
-    def send_part(self, out: PartOut, *, worker: str) -> bool:
-        """Put the live tensors of a frame on the road; False where they do not fit or the road did not take them."""
+    def send_part(self, out: PartOut, *, worker: str) -> int:
+        """Put the live tensors of a frame on the road; 0 bytes where they do not fit or the road did not take them."""
         now_ns = self._clock_ns()
         header = self._header(
             Task.HANDS,
@@ -141,8 +142,8 @@ class Offloader:
         message = TensorFrame(header=header, tensors=out.tensors)
         return self._put(message, sent, budget_ns=out.deadline_ns - now_ns)
 
-    def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> bool:
-        """Probe the way to a worker and back."""
+    def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> int:
+        """Probe the way to a worker and back; the bytes sent."""
         now_ns = self._clock_ns()
         header = self._header(
             Task.PING, frame_id=ping_id, capture_ns=now_ns, now_ns=now_ns, deadline_ns=now_ns + budget_ns
@@ -165,11 +166,12 @@ class Offloader:
             self.counts[f"malformed_{getattr(error, 'reason', 'topic')}"] += 1
             return
         if isinstance(message, (Result, Refusal)):
-            self._match(message, worker=ids["worker"], received_ns=delivery.received_ns)
+            size = len(delivery.payload)
+            self._match(message, worker=ids["worker"], received_ns=delivery.received_ns, result_bytes=size)
         else:
             self.counts["malformed_kind"] += 1
 
-    def _match(self, message: Result | Refusal, *, worker: str, received_ns: int) -> None:
+    def _match(self, message: Result | Refusal, *, worker: str, received_ns: int, result_bytes: int) -> None:
         header = message.header
         if header.boot_id != self._boot_id:
             self.counts["dropped_old_boot"] += 1
@@ -192,6 +194,11 @@ class Offloader:
             result=None,
             wanted=sent.wanted,
             ask=sent.ask,
+            sent_ns=sent.sent_ns,
+            payload_bytes=sent.payload_bytes,
+            result_bytes=result_bytes,
+            timing=message.timing,
+            replied_ns=header.send_ns,
         )
         if isinstance(message, Refusal):
             reason = message.reason.name.lower()
@@ -235,20 +242,20 @@ class Offloader:
             span_id=self._new_span(),
         )
 
-    def _put(self, message: Frame | TensorFrame | Ping, sent: _Sent, *, budget_ns: int) -> bool:
+    def _put(self, message: Frame | TensorFrame | Ping, sent: _Sent, *, budget_ns: int) -> int:
         task = message.header.task
         try:
             payload = self._encoder.encode(message)
         except EncodeError as error:  # live tensors of a cut may be larger than a message
             _log.warning("a message cannot be sent", frame_id=message.header.frame_id, why=str(error))
             self.counts["encode_failed"] += 1
-            return False
+            return 0
         key = (sent.worker, task.name.lower())
         if key not in self._topics:
             self._topics[key] = topic(
                 "infer", site=self._site, device=self._device, worker=sent.worker, task=key[1]
             )
-        self._pending[task, message.header.frame_id] = sent
+        self._pending[task, message.header.frame_id] = replace(sent, payload_bytes=len(payload))
         while len(self._pending) > MAX_PENDING:
             self._pending.popitem(last=False)
         taken = self._road.publish(self._topics[key], payload, budget_ns=max(1, budget_ns))
@@ -257,7 +264,7 @@ class Offloader:
         else:
             self._pending.pop((task, message.header.frame_id), None)
             self.counts["unsent"] += 1
-        return taken
+        return len(payload) if taken else 0
 
 
 def _shrunk(image: Image, *, width_px: int) -> Image:

@@ -12,11 +12,13 @@ import numpy as np
 from edge_node.decide import PartView, Policy
 from edge_node.device_class import Thermal
 from edge_node.estimate import RttBook
+from edge_node.estimates.forecast import Forecast
 from edge_node.flight import Flight
 from edge_node.frames import Captured
 from edge_node.jobs import Engine
 from edge_node.offload import FrameOut
 from edge_node.replies import PartOut, RemoteReply
+from edge_node.routes import Routes
 from edge_node.workers import PartWanted, WorkerBook
 from inference.tasks.roi import Roi
 from schemas.documents import SplitConfig
@@ -31,14 +33,14 @@ FINAL = frozenset({"unknown_placement", "unknown_model", "unsupported_task"})
 class Uplink(Protocol):
     """What carries frames and pings: ``offload.Offloader`` or a stand-in."""
 
-    def send_frame(self, out: FrameOut, *, worker: str) -> bool:
-        """Send a frame; False where it could not be put on the way."""
+    def send_frame(self, out: FrameOut, *, worker: str) -> int:
+        """Send a frame; its bytes, 0 where it could not be put on the way."""
 
-    def send_part(self, out: PartOut, *, worker: str) -> bool:
-        """Send the live tensors of a frame, or ask for a placement; False where that could not be put on the way."""
+    def send_part(self, out: PartOut, *, worker: str) -> int:
+        """Send the live tensors of a frame, or ask for a placement; the bytes, 0 where it could not be put on the way."""
 
-    def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> bool:
-        """Send a probe; False where it could not be put on the way."""
+    def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> int:
+        """Send a probe; its bytes, 0 where it could not be put on the way."""
 
 
 class Remote:
@@ -48,12 +50,13 @@ class Remote:
         self._uplink = uplink
         self.workers = workers
         self.rtts = RttBook()
+        self.routes = Routes()
         self.ready = False
         self.thermal = Thermal.NOMINAL
         self.refusals: Counter[str] = Counter()
         self.pings_lost = 0
         self._config = SplitConfig()
-        self._pings: dict[int, int] = {}  # id -> when it counts as lost
+        self._pings: dict[int, tuple[int, str]] = {}  # id -> when it counts as lost, and the worker
         self._next_ping_id = 0
         self._next_ping_ns: int | None = None
         self._next_ask_ns = 0
@@ -77,6 +80,16 @@ class Remote:
     def rest(self, worker: str | None, *, now_ns: int) -> None:
         """A worker did not answer: prefer others for a while."""
         self.workers.rest(worker, now_ns=now_ns)
+
+    def forecast(self, worker: str | None, *, now_ns: int) -> Forecast | None:
+        """What to expect of a picture sent to a worker now; None without a worker."""
+        return None if worker is None else self.routes.forecast(worker, now_ns=now_ns)
+
+    def lose(self, flight: Flight, *, now_ns: int) -> None:
+        """The reply to a frame counts as missing: its worker rests."""
+        if flight.worker is not None:
+            self.routes.lose(flight.worker, flight.frame_id, now_ns=now_ns)
+        self.rest(flight.worker, now_ns=now_ns)
 
     def part(self, engine: Engine, *, now_ns: int) -> PartView | None:
         """Who can run the worker's part of this engine's placement; None where it was not cut."""
@@ -122,11 +135,16 @@ class Remote:
             trace_id=flight.trace_id,
             ask=ask,
         )
-        return self._uplink.send_part(out, worker=worker)
+        payload_bytes = self._uplink.send_part(out, worker=worker)
+        if payload_bytes and not ask:
+            self.routes.part_left(worker, flight.frame_id, payload_bytes=payload_bytes, now_ns=now_ns)
+        return payload_bytes > 0
 
-    def send(self, flight: Flight, captured: Captured, *, worker: str, rois: tuple[Roi, ...]) -> bool:
+    def send(
+        self, flight: Flight, captured: Captured, *, worker: str, rois: tuple[Roi, ...], now_ns: int
+    ) -> bool:
         """Send a frame to a worker."""
-        return self._uplink.send_frame(
+        payload_bytes = self._uplink.send_frame(
             FrameOut(
                 frame_id=flight.frame_id,
                 image=captured.image,
@@ -139,6 +157,9 @@ class Remote:
             ),
             worker=worker,
         )
+        if payload_bytes:
+            self.routes.picture_left(worker, flight.frame_id, payload_bytes=payload_bytes, now_ns=now_ns)
+        return payload_bytes > 0
 
     def note(self, reply: RemoteReply, *, policy: Policy, now_ns: int) -> None:
         """Learn from a reply: its round trip, or that the worker refused."""
@@ -146,6 +167,8 @@ class Remote:
         if probe and self._pings.pop(reply.frame_id, None) is None:
             return  # it was counted as lost already
         self.rtts.add(reply.worker, reply.rtt_ns, now_ns=now_ns)
+        if not reply.ask:
+            self.routes.hear(reply, now_ns=now_ns)
         if reply.ask:
             self._note_ask(reply, now_ns=now_ns)
         elif reply.refusal:
@@ -165,9 +188,10 @@ class Remote:
 
     def probe(self, policy: Policy, *, now_ns: int) -> None:
         """Count lost probes and send the next one where the policy wants it."""
-        lost = [ping for ping, due_ns in self._pings.items() if now_ns >= due_ns]
+        lost = [ping for ping, (due_ns, _) in self._pings.items() if now_ns >= due_ns]
         for ping in lost:
-            del self._pings[ping]
+            _, asked = self._pings.pop(ping)
+            self.routes.lose(asked, ping, ping=True, now_ns=now_ns)
             self.pings_lost += 1
             policy.on_loss("a probe is missing")
         if not policy.wants_probes():
@@ -180,13 +204,15 @@ class Remote:
         timeout_ns = self.reply_timeout_ns
         if worker is None or not self.ready:
             return
-        if self._uplink.send_ping(self._next_ping_id, worker=worker, budget_ns=timeout_ns):
-            self._pings[self._next_ping_id] = now_ns + timeout_ns
+        ping_bytes = self._uplink.send_ping(self._next_ping_id, worker=worker, budget_ns=timeout_ns)
+        if ping_bytes:
+            self._pings[self._next_ping_id] = (now_ns + timeout_ns, worker)
+            self.routes.ping_left(worker, self._next_ping_id, payload_bytes=ping_bytes, now_ns=now_ns)
         self._next_ping_id += 1
 
     def next_probe_ns(self, policy: Policy) -> int | None:
         """When ``probe`` has something to do again."""
-        dues = list(self._pings.values())
+        dues = [due_ns for due_ns, _ in self._pings.values()]
         if policy.wants_probes() and self._next_ping_ns is not None:
             dues.append(self._next_ping_ns)
         return min(dues, default=None)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from edge_node.workers import PartWanted
 from inference.tasks.hands import HandsResult
-from schemas.messages import Task, Tensor
+from schemas.messages import Task, Tensor, Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,7 +25,7 @@ class RemoteReply:
     """A worker's word on one frame, part or ping.
 
     ``result`` is None for a refusal, whose reason is in ``refusal``, and for a part, whose ``tensors`` and ``wanted``
-    are there instead. ``ask``: to a request to prove a part.
+    are there instead. ``ask``: to a request to prove a part. ``timing`` and ``replied_ns`` are of the worker's clock.
     """
 
     task: Task
@@ -42,3 +42,8 @@ class RemoteReply:
     wanted: PartWanted | None = None
     tensors: tuple[Tensor, ...] = ()
     ask: bool = False
+    sent_ns: int = 0
+    payload_bytes: int = 0
+    result_bytes: int = 0
+    timing: Timing | None = None
+    replied_ns: int = 0

@@ -5,7 +5,7 @@ fails on the way makes its frame be helped at once. Times are passed in.
 """
 
 from edge_node.answers import Answers
-from edge_node.decide import Decision, LinkView, Path
+from edge_node.decide import Decision, LinkView, LocalView, Path
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
 from edge_node.jobs import JobKind
@@ -25,13 +25,18 @@ class WayOut:
         self._answers = answers
         self._flights = flights
 
-    def view(self, *, now_ns: int) -> LinkView:
-        """What the policy may know now."""
+    def view(self, flight: Flight, *, local: LocalView, now_ns: int) -> LinkView:
+        """What the policy may know of a frame now."""
         remote = self._remote
+        worker = remote.worker(now_ns=now_ns)
         return LinkView(
-            worker=remote.worker(now_ns=now_ns),
+            worker=worker,
             ready=remote.ready,
             part=remote.part(self._local.engine, now_ns=now_ns),
+            now_ns=now_ns,
+            deadline_ns=flight.deadline_ns,
+            offload=remote.forecast(worker, now_ns=now_ns),
+            local=local,
         )
 
     def begin(self, flight: Flight, captured: Captured, decision: Decision, *, now_ns: int) -> None:
@@ -43,11 +48,12 @@ class WayOut:
         if decision.ask is not None:
             self._remote.ask(flight, self._local.engine, worker=decision.ask, now_ns=now_ns)
         sent = decision.worker is not None and self._remote.send(
-            flight, captured, worker=decision.worker, rois=self._answers.rois(flight)
+            flight, captured, worker=decision.worker, rois=self._answers.rois(flight), now_ns=now_ns
         )
         if sent:
             flight.begin(Path.OFFLOAD, now_ns=now_ns)
             self._is_out(flight, now_ns=now_ns)
+            flight.hedge_now, flight.hedge_at_ns = decision.duplicate, decision.hedge_at_ns
         else:
             self._local.queue(flight, now_ns=now_ns)
 
@@ -110,7 +116,7 @@ class WayOut:
             return False
         flight.remote = Stage.OVERDUE
         flight.end(flight.mode, now_ns=now_ns, result="missing")
-        self._remote.rest(flight.worker, now_ns=now_ns)
+        self._remote.lose(flight, now_ns=now_ns)
         self.hedge_all()
         return True
 

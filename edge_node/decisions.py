@@ -1,0 +1,66 @@
+"""Pure core: the newest decisions of a headset, as rows that people can ask for."""
+
+from collections import deque
+
+from edge_node.decide import Considered, Decision, LinkView
+from edge_node.flight import Flight, ms
+
+KEPT = 32
+
+
+class Decisions:
+    """The last ``limit`` decisions, oldest first. Rows are made when asked for: frames must not wait for them."""
+
+    def __init__(self, *, limit: int = KEPT) -> None:
+        self._kept: deque[tuple[int, str, LinkView, Decision]] = deque(maxlen=limit)
+
+    def note(self, flight: Flight, view: LinkView, decision: Decision, *, policy: str) -> None:
+        """Remember one; views and decisions are never changed afterwards."""
+        self._kept.append((flight.frame_id, policy, view, decision))
+
+    def rows(self) -> list[dict[str, object]]:
+        """What was known, weighed and decided; may be called from another thread."""
+        return [_row(*kept) for kept in list(self._kept)]
+
+
+def _row(frame_id: int, policy: str, view: LinkView, decision: Decision) -> dict[str, object]:
+    hedge_at_ns = None if view.local is None else view.local.hedge_at_ns
+    return {
+        "frame_id": frame_id,
+        "policy": policy,
+        "path": decision.path.value,
+        "worker": decision.worker,
+        "duplicate": decision.duplicate,
+        "reason": decision.reason,
+        "p_on_time": _rounded(decision.p_on_time),
+        "hedge_in_ns": None if hedge_at_ns is None else hedge_at_ns - view.now_ns,
+        "inputs": _inputs(view),
+        "considered": [_candidate(row) for row in decision.considered],
+    }
+
+
+def _inputs(view: LinkView) -> dict[str, object]:
+    known = view.offload
+    return {
+        "budget_ms": ms(view.deadline_ns - view.now_ns),
+        "link_ready": view.ready,
+        "worker": view.worker,
+        "reply_predicted_ms": None if known is None else ms(known.predicted_ns),
+        "link_samples": 0 if known is None else known.samples,
+        "link_stalled": known is not None and known.stalled,
+        "p_local_now": None if view.local is None else _rounded(view.local.p_now),
+        "p_local_hedged": None if view.local is None else _rounded(view.local.p_hedged),
+    }
+
+
+def _candidate(row: Considered) -> dict[str, object]:
+    return {
+        "path": row.path.value,
+        "worker": row.worker,
+        "p_on_time": _rounded(row.p_on_time),
+        "why_not": row.why_not,
+    }
+
+
+def _rounded(chance: float | None) -> float | None:
+    return None if chance is None else round(chance, 4)

@@ -1,0 +1,1 @@
+"""How a headset decides where a frame is computed, one policy a file. Pure."""

@@ -1,0 +1,111 @@
+"""Vocabulary of decisions: ways to compute a frame, what a policy may know, what it says. No policy is here."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from edge_node.estimates.forecast import Forecast
+
+NS_PER_MS = 1_000_000
+
+
+class Path(str, Enum):
+    """How a frame got its answer."""
+
+    LOCAL = "local"
+    OFFLOAD = "offload"
+    SPLIT = "split"
+    CARRIED = "carried"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartView:
+    """Who can run the worker's part of a placement; ``reason`` says why nobody can, and is empty otherwise.
+
+    ``worker`` with a reason is one who may be asked to prove the placement.
+    """
+
+    worker: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalView:
+    """A whole run on this headset: its chance to end in time begun now, and begun at ``hedge_at_ns``, the latest."""
+
+    p_now: float
+    p_hedged: float
+    hedge_at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkView:
+    """What the policy may know of the way out: the chosen worker and whether the session can be trusted.
+
+    ``part`` is there for an engine that was cut. ``offload``: what to expect of a picture sent to ``worker`` now.
+    """
+
+    worker: str | None
+    ready: bool
+    part: PartView | None = None
+    now_ns: int = 0
+    deadline_ns: int = 0
+    offload: Forecast | None = None
+    local: LocalView | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """One candidate: its chance to answer from the frame's own pixels in time, and why it was not taken."""
+
+    path: Path
+    worker: str | None
+    p_on_time: float
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Where one frame goes first. ``worker`` is set where it leaves; ``ask`` is who shall prove the placement.
+
+    ``duplicate``: begin a whole run here at once too; ``hedge_at_ns``: begin it then, if that is earlier than the
+    latest safe start. ``considered``: what else was weighed.
+    """
+
+    path: Path
+    worker: str | None
+    reason: str
+    ask: str | None = None
+    duplicate: bool = False
+    hedge_at_ns: int | None = None
+    p_on_time: float | None = None
+    considered: tuple[Considered, ...] = ()
+
+
+class Policy(Protocol):
+    """One way to decide. Round trips are transport times in nanoseconds, the worker's own work taken off."""
+
+    def decide(self, view: LinkView) -> Decision:
+        """Choose for the next frame."""
+
+    def on_rtt(self, rtt_ns: int, *, probe: bool) -> None:
+        """A reply came, to a probe or to a frame."""
+
+    def on_loss(self, reason: str) -> None:
+        """A reply is missing, or the worker refused."""
+
+    def wants_probes(self) -> bool:
+        """Whether pings should be sent now."""
+
+
+def stay(reason: str) -> Decision:
+    """Compute the frame here."""
+    return Decision(path=Path.LOCAL, worker=None, reason=reason)
+
+
+def blocked_by(view: LinkView) -> str | None:
+    """Why nobody could be reached at the moment; None where somebody can."""
+    if view.worker is None:
+        return "no worker is online"
+    return None if view.ready else "the link is not ready"

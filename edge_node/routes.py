@@ -1,0 +1,85 @@
+"""Pure core: what one headset knows of every worker it has spoken to: one ``Route`` each, oldest out.
+
+Pictures, parts and pings are told apart, because a worker needs another time for each. Times are passed in.
+"""
+
+from edge_node.decide import Path
+from edge_node.estimates.forecast import Forecast
+from edge_node.estimates.route import ReplySample, Route
+from edge_node.estimates.work import PING
+from edge_node.replies import RemoteReply
+from schemas.messages import Task
+
+NS_PER_US = 1000
+FIRST_PICTURE_BYTES = 20_000  # a JPEG of 640 pixels width, until one was sent
+WORKERS = 64
+
+
+class Routes:
+    """All workers of one headset."""
+
+    def __init__(self, *, limit: int = WORKERS) -> None:
+        self._limit = limit
+        self._of: dict[str, Route] = {}
+        self._picture_bytes = FIRST_PICTURE_BYTES
+
+    def of(self, worker: str) -> Route:
+        """What is known of a worker; begins with nothing."""
+        if worker not in self._of and len(self._of) >= self._limit:
+            del self._of[next(iter(self._of))]
+        return self._of.setdefault(worker, Route())
+
+    def forecast(self, worker: str, *, now_ns: int) -> Forecast:
+        """What to expect of a picture as large as the last one, sent now."""
+        route = self.of(worker)
+        return route.forecast(payload_bytes=self._picture_bytes, way=Path.OFFLOAD.value, now_ns=now_ns)
+
+    def picture_left(self, worker: str, frame_id: int, *, payload_bytes: int, now_ns: int) -> None:
+        """A whole picture is on its way."""
+        self._picture_bytes = payload_bytes
+        way = Path.OFFLOAD.value
+        self.of(worker).on_sent(frame_id, payload_bytes=payload_bytes, way=way, now_ns=now_ns)
+
+    def part_left(self, worker: str, frame_id: int, *, payload_bytes: int, now_ns: int) -> None:
+        """The live tensors of a frame are on their way."""
+        way = Path.SPLIT.value
+        self.of(worker).on_sent(frame_id, payload_bytes=payload_bytes, way=way, now_ns=now_ns)
+
+    def ping_left(self, worker: str, ping_id: int, *, payload_bytes: int, now_ns: int) -> None:
+        """A probe is on its way."""
+        self.of(worker).on_sent(ping_id, payload_bytes=payload_bytes, way=PING, now_ns=now_ns)
+
+    def hear(self, reply: RemoteReply, *, now_ns: int) -> None:
+        """A worker answered or refused."""
+        route = self.of(reply.worker)
+        if reply.refusal:
+            route.on_refusal(reply.refusal, frame_id=reply.frame_id, now_ns=now_ns)
+        elif reply.timing is not None:
+            route.on_reply(_sample(reply), now_ns=now_ns)
+
+    def lose(self, worker: str, request_id: int, *, ping: bool = False, now_ns: int) -> None:
+        """A reply counts as missing."""
+        self.of(worker).on_loss(request_id, ping=ping, now_ns=now_ns)
+
+
+def _sample(reply: RemoteReply) -> ReplySample:
+    timing = reply.timing
+    if timing is None:
+        raise ValueError(f"the reply to {reply.frame_id} says nothing of its times: it teaches no route")
+    if reply.task is Task.PING:
+        way = PING
+    else:
+        way = Path.OFFLOAD.value if reply.wanted is None else Path.SPLIT.value
+    return ReplySample(
+        frame_id=reply.frame_id,
+        payload_bytes=reply.payload_bytes,
+        result_bytes=reply.result_bytes,
+        sent_ns=reply.sent_ns,
+        heard_ns=reply.received_ns,
+        queue_ns=timing.queue_us * NS_PER_US,
+        decode_ns=timing.decode_us * NS_PER_US,
+        run_ns=timing.run_us * NS_PER_US,
+        way=way,
+        worker_received_ns=timing.received_ns,
+        worker_replied_ns=reply.replied_ns,
+    )
