@@ -5,12 +5,16 @@ Times are monotonic nanoseconds. Thin on purpose: one rule, one margin for each 
 
 from dataclasses import dataclass, field
 
+TENTH = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HedgeMargins:
-    """``start_ns``: kept free after the slowest expected local run; ``carry_ns``: kept free for answering.
+    """What is kept free of a frame's time: after the slowest expected local run, and for answering.
 
-    ``most_carry_ns`` bounds how far a host that wakes late may widen the latter.
+    Both are a tenth of the frame's budget, or how late this host wakes if that is more. A tenth is never taken for
+    more than ``start_ns`` and ``carry_ns``; a late host widens the first up to ``start_ns`` too, the second up to
+    ``most_carry_ns``.
     """
 
     start_ns: int = 10_000_000
@@ -20,24 +24,32 @@ class HedgeMargins:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JourneyLimits:
-    """``waiting``: frames that may wait for the slot, the oldest goes first; ``patience_ns``: then none."""
+    """``waiting``: frames that may wait for the slot, the oldest goes first; ``patience_ns``: then none.
+
+    ``evidence_ns``: so long a reply to a frame that has its answer is awaited, because it says what the link did.
+    """
 
     waiting: int = 2
     patience_ns: int = 1_000_000_000
+    evidence_ns: int = 2_000_000_000
     margins: HedgeMargins = field(default_factory=HedgeMargins)
 
 
-def latest_local_start_ns(*, deadline_ns: int, local_p999_ns: int, margins: HedgeMargins) -> int:
+def latest_local_start_ns(
+    *, deadline_ns: int, budget_ns: int, local_p999_ns: int, lateness_ns: int, margins: HedgeMargins
+) -> int:
     """The last moment at which a local run still ends in time."""
-    return deadline_ns - local_p999_ns - margins.start_ns
+    margin_ns = min(margins.start_ns, max(budget_ns // TENTH, lateness_ns))
+    return deadline_ns - local_p999_ns - margin_ns
 
 
-def carry_at_ns(*, deadline_ns: int, lateness_ns: int, margins: HedgeMargins) -> int:
+def carry_at_ns(*, deadline_ns: int, budget_ns: int, lateness_ns: int, margins: HedgeMargins) -> int:
     """The last moment at which an older result can still be moved forward in time.
 
     ``lateness_ns``: how late this host may wake who asked to be woken.
     """
-    return deadline_ns - min(margins.most_carry_ns, max(margins.carry_ns, lateness_ns))
+    least_ns = min(margins.carry_ns, budget_ns // TENTH)
+    return deadline_ns - min(margins.most_carry_ns, max(least_ns, lateness_ns))
 
 
 def is_worth_starting(*, now_ns: int, deadline_ns: int, local_p50_ns: int) -> bool:

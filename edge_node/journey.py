@@ -28,7 +28,8 @@ from schemas.documents import SplitConfig
 from schemas.messages import Task
 
 NS_PER_MS = 1_000_000
-LATENESS_QUANTILE = 0.99
+LATENESS_QUANTILE = 0.999
+WAKES = 480  # a few seconds of them
 KEPT_HERE_FRAMES = 60  # for want of time for parts, before what is known of parts is doubted
 NO_TIME_FOR_PARTS = "a whole run must begin before a head would be done: allow frames a longer deadline"
 
@@ -53,7 +54,7 @@ class Journey:
         self.answers = Answers()
         self.switches = 0
         self.decisions = Decisions()
-        self.lateness = Quantiles(prior_ns=0)  # fed by whoever wakes us
+        self.lateness = Quantiles(prior_ns=0, window=WAKES)  # fed by whoever wakes us
         self._on_line = on_line
         self._on_switch = on_switch
         self._new_trace = new_trace
@@ -214,9 +215,11 @@ class Journey:
             self._policy.on_loss("a reply is missing")
         if flight.answer is None:
             self._help(flight, now_ns=now_ns)
-        worn_out = now_ns >= flight.scheduled_ns + self._limits.patience_ns
-        if flight.answer is None and worn_out:
+        if flight.answer is None and now_ns >= flight.scheduled_ns + self._limits.patience_ns:
             self.answers.give_up(flight, now_ns=now_ns)
+            self._land(flight)
+            return
+        worn_out = now_ns >= flight.scheduled_ns + self._limits.evidence_ns
         if flight.answer is not None and (not flight.is_open or worn_out):
             self._land(flight)
 
@@ -228,13 +231,15 @@ class Journey:
             self.answers.carry(flight, now_ns=now_ns)
 
     def _carry_due_ns(self, flight: Flight) -> int:
-        """When to stop waiting: a little before the deadline, or with a held result that is still in time."""
+        """When to stop waiting: a little before the deadline, or at it with a held result that a late wake cannot spoil."""
+        lateness_ns = self.lateness.at(LATENESS_QUANTILE)
         ready_ns = self.perception.due_ns if self.perception.held_frame == flight.frame_id else None
-        if ready_ns is not None and ready_ns <= flight.deadline_ns:
+        if ready_ns is not None and ready_ns <= flight.deadline_ns - lateness_ns:
             return flight.deadline_ns
         return carry_at_ns(
             deadline_ns=flight.deadline_ns,
-            lateness_ns=self.lateness.at(LATENESS_QUANTILE),
+            budget_ns=flight.deadline_ns - flight.scheduled_ns,
+            lateness_ns=lateness_ns,
             margins=self._limits.margins,
         )
 
@@ -251,13 +256,18 @@ class Journey:
             share = self.local.engine.share(JobKind.TAIL)
             local_ns += self.perception.duration_ns(JobKind.TAIL, 0.999, share=share)
         latest_ns = latest_local_start_ns(
-            deadline_ns=flight.deadline_ns, local_p999_ns=local_ns, margins=self._limits.margins
+            deadline_ns=flight.deadline_ns,
+            budget_ns=flight.deadline_ns - flight.scheduled_ns,
+            local_p999_ns=local_ns,
+            lateness_ns=self.lateness.at(LATENESS_QUANTILE),
+            margins=self._limits.margins,
         )
         return latest_ns if flight.hedge_at_ns is None else min(latest_ns, flight.hedge_at_ns)
 
     def _next_due_of(self, flight: Flight) -> int:
         """The next moment at which something may have to be done about a frame."""
-        dues = [flight.scheduled_ns + self._limits.patience_ns]
+        limits = self._limits
+        dues = [flight.scheduled_ns + (limits.patience_ns if flight.answer is None else limits.evidence_ns)]
         if flight.remote is Stage.RUNNING:
             dues.append(self._out.overdue_at_ns(flight))
         if flight.answer is None:

@@ -46,4 +46,4 @@ class RemoteReply:
     payload_bytes: int = 0
     result_bytes: int = 0
     timing: Timing | None = None
-    replied_ns: int = 0
+    replied_ns: int | None = None

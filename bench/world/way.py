@@ -18,12 +18,13 @@ from broker.backoff import Backoff
 from broker.pulse import Pulse, PulseLimits, Verdict
 from cloud_worker.aging import Aging
 from cloud_worker.request import Request
+from edge_node.estimate import transport_rtt_ns
 from edge_node.offload import FrameOut
 from edge_node.replies import PartOut, RemoteReply
 from headway.link_model import LinkModel
 from headway.link_spec import Direction
 from schemas.documents import WorkerPresence
-from schemas.messages import Encoding, Frame, Header, Task
+from schemas.messages import Encoding, Frame, Header, Task, Timing
 
 if TYPE_CHECKING:
     from bench.world.headset import Headset
@@ -56,7 +57,7 @@ class Way:
         rng = random.Random(1)
         self._backoff = Backoff(floor_ns=200 * MS, cap_ns=5000 * MS, rng=rng)
         self._connection = 0
-        self._waits: dict[tuple[Task, int], int] = {}  # what was asked -> when
+        self._waits: dict[tuple[Task, int], tuple[int, int]] = {}  # what was asked -> when, and its bytes
         self.counts: Counter[str] = Counter()
 
     def attach(self, headset: Headset) -> None:
@@ -67,12 +68,12 @@ class Way:
 
     # -- the uplink's port -------------------------------------------------------------------------
 
-    def send_frame(self, out: FrameOut, *, worker: str) -> bool:
+    def send_frame(self, out: FrameOut, *, worker: str) -> int:
         """Put a frame on the way."""
         least, most = JPEG_BYTES
         jpeg_bytes = round(least + (most - least) * self._draws.share("jpeg", out.frame_id))
         now_ns = self._agenda.now_ns
-        self._waits[Task.HANDS, out.frame_id] = now_ns
+        self._waits[Task.HANDS, out.frame_id] = (now_ns, jpeg_bytes + HEADER_BYTES)
         budget_ns = out.deadline_ns - now_ns
 
         def arrive() -> None:
@@ -81,21 +82,21 @@ class Way:
         del worker
         return self._up(jpeg_bytes + HEADER_BYTES, arrive)
 
-    def send_part(self, out: PartOut, *, worker: str) -> bool:
+    def send_part(self, out: PartOut, *, worker: str) -> int:
         """No model is cut in this world."""
         del out, worker
-        return False
+        return 0
 
-    def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> bool:
+    def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> int:
         """Put a probe on the way."""
         del worker, budget_ns
         now_ns = self._agenda.now_ns
-        self._waits[Task.PING, ping_id] = now_ns
+        self._waits[Task.PING, ping_id] = (now_ns, PING_BYTES)
 
         def arrive() -> None:
             self._aging.lost_ns(("d", BOOT), send_ns=now_ns, received_ns=self._agenda.now_ns)
             if not self._worker.is_down(self._agenda.now_ns):
-                self._down(PING_BYTES, lambda: self._hear(Task.PING, ping_id, "", 0))
+                self._down(PING_BYTES, lambda: self._hear(Task.PING, ping_id, "", Timing(received_ns=now_ns)))
 
         return self._up(PING_BYTES, arrive)
 
@@ -120,10 +121,15 @@ class Way:
 
     def _reply(self, request: Request, refusal: str, queue_ns: int, run_ns: int) -> None:
         frame_id = request.header.frame_id
-        worked_ns = queue_ns + run_ns + (DECODE_NS if run_ns else 0)
+        timing = Timing(
+            received_ns=request.received_ns,
+            queue_us=queue_ns // 1000,
+            decode_us=DECODE_NS // 1000 if run_ns else 0,
+            run_us=run_ns // 1000,
+        )
 
         def heard() -> None:
-            self._hear(Task.HANDS, frame_id, refusal, worked_ns)
+            self._hear(Task.HANDS, frame_id, refusal, timing)
 
         if self._draws.share("garbled", frame_id) < self._twice / 2:
             self.counts["garbled"] += 1
@@ -133,12 +139,13 @@ class Way:
             again_ns = self._agenda.now_ns + round(60 * MS * self._draws.share("again", frame_id))
             self._agenda.at(again_ns, lambda: self._down(RESULT_BYTES, heard))
 
-    def _hear(self, task: Task, frame_id: int, refusal: str, worked_ns: int) -> None:
+    def _hear(self, task: Task, frame_id: int, refusal: str, timing: Timing) -> None:
         now_ns = self._agenda.now_ns
-        sent_ns = self._waits.pop((task, frame_id), None)
-        if sent_ns is None:
+        asked = self._waits.pop((task, frame_id), None)
+        if asked is None:
             self.counts["dropped_unasked"] += 1
             return
+        sent_ns, payload_bytes = asked
         result = None if refusal or task is Task.PING else shows(frame_id, rois=())
         self._headset.on_reply(
             RemoteReply(
@@ -146,18 +153,22 @@ class Way:
                 frame_id=frame_id,
                 worker=WORKER,
                 received_ns=now_ns,
-                rtt_ns=max(0, now_ns - sent_ns - worked_ns),
+                rtt_ns=transport_rtt_ns(sent_ns=sent_ns, received_ns=now_ns, timing=timing),
                 capture_ns=0,
                 model_digest="f" * 64,
                 result=result,
                 refusal=refusal,
+                sent_ns=sent_ns,
+                payload_bytes=payload_bytes,
+                result_bytes=PING_BYTES if task is Task.PING else RESULT_BYTES,
+                timing=timing,
             )
         )
 
-    def _up(self, payload_bytes: int, arrive: Callable[[], None]) -> bool:
+    def _up(self, payload_bytes: int, arrive: Callable[[], None]) -> int:
         self.counts["uplink_bytes"] += payload_bytes
         self._carry(Direction.UP, payload_bytes, arrive)
-        return True
+        return payload_bytes
 
     def _down(self, payload_bytes: int, arrive: Callable[[], None]) -> None:
         def heard() -> None:

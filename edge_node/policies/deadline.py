@@ -2,8 +2,11 @@
 
 The chance of a frame that leaves counts the run that begins here at the latest safe start: the frame is lost only
 where both fail. Up after the chance has held for a while, longer after every fall that came soon after a climb, so
-that a link which comes and goes is not followed back and forth; down at once.
+that a link which comes and goes is not followed back and forth; down at once. A link that was cut is another matter:
+when it is back, nothing is held against it.
 """
+
+from collections import deque
 
 from edge_node.policies.base import Considered, Decision, LinkView, Path, blocked_by, stay
 from schemas.documents import SplitConfig
@@ -12,6 +15,7 @@ TOLERANCE = 0.005  # chances so near count as equal: then the worker's better mo
 LEAST_SAMPLES = 3  # of the link, before it is believed
 DOWN_SHARE = 0.7  # of the floor: below it a frame stays, between both it goes where the last one went
 FIRST_HOLD_NS, MOST_HOLD_NS = 300_000_000, 20_000_000_000
+MOST_CLIMBS, CLIMBS_WITHIN_NS = 3, 60_000_000_000  # so that chance alone switches six times a minute at most
 CALM_NS = 30_000_000_000  # up so long without a fall, and the next climb is quick again
 
 
@@ -25,16 +29,19 @@ class DeadlinePolicy:
         self._good_since_ns: int | None = None
         self._up_since_ns = 0
         self._hold_ns = FIRST_HOLD_NS
+        self._climbs_ns: deque[int] = deque(maxlen=MOST_CLIMBS)
 
     def decide(self, view: LinkView) -> Decision:
         """Offload where that is as sure as staying, for long enough."""
         if not self._may_leave:
             return stay("tiers allow no offload")
         if blocked := blocked_by(view):
-            self._fall(view.now_ns)
+            self._up, self._good_since_ns, self._hold_ns = False, None, FIRST_HOLD_NS
+            self._climbs_ns.clear()
             return stay(blocked)
-        if view.offload is None or view.local is None or view.offload.samples < LEAST_SAMPLES:
-            self._fall(view.now_ns)
+        if view.offload is None or view.local is None:
+            return stay("nothing is known of the link")
+        if not self._up and view.offload.samples < LEAST_SAMPLES:
             return stay("too little is known of the link")
         p_remote = view.offload.p_at(view.deadline_ns - view.now_ns)
         p_out = 1 - (1 - p_remote) * (1 - view.local.p_hedged)
@@ -92,6 +99,9 @@ class DeadlinePolicy:
         held_ns = now_ns - self._good_since_ns
         if held_ns < self._hold_ns:
             return f"good for {held_ns / 1e9:.1f} of {self._hold_ns / 1e9:.1f} s"
+        if len(self._climbs_ns) == MOST_CLIMBS and now_ns - self._climbs_ns[0] < CLIMBS_WITHIN_NS:
+            return f"{MOST_CLIMBS} times up within a minute: the link is not steady"
+        self._climbs_ns.append(now_ns)
         self._up, self._up_since_ns = True, now_ns
         return ""
 

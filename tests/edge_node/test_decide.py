@@ -157,12 +157,18 @@ def test_round_trips_are_kept_per_worker_and_bounded():
 
 def test_the_last_safe_start_leaves_room_for_the_slowest_run():
     margins = HedgeMargins(start_ns=10, carry_ns=5, most_carry_ns=20)
-    assert latest_local_start_ns(deadline_ns=100, local_p999_ns=30, margins=margins) == 60
-    assert [carry_at_ns(deadline_ns=100, lateness_ns=late, margins=margins) for late in (0, 8, 90)] == [
-        95,
-        92,
-        80,
+    starts = [
+        latest_local_start_ns(
+            deadline_ns=100, budget_ns=budget, local_p999_ns=30, lateness_ns=late, margins=margins
+        )
+        for budget, late in ((200, 0), (60, 0), (60, 8), (60, 90))
     ]
+    assert starts == [60, 64, 62, 60]
+    carries = [
+        carry_at_ns(deadline_ns=100, budget_ns=budget, lateness_ns=late, margins=margins)
+        for budget, late in ((200, 0), (30, 0), (200, 8), (200, 90))
+    ]
+    assert carries == [95, 97, 92, 80]
     assert is_worth_starting(now_ns=70, deadline_ns=100, local_p50_ns=30)
     assert not is_worth_starting(now_ns=71, deadline_ns=100, local_p50_ns=30)
 

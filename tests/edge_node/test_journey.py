@@ -318,7 +318,7 @@ def test_every_scheduled_frame_gets_exactly_one_answer_whatever_happens(steps, p
             b.remote.ready = how
             if not how:
                 b.journey.on_link_trouble("the link is suspect", now_ns=b.now_ns)
-    b.wait(1200)
+    b.wait(2200)
     totals = b.journey.answers.ledger.totals
     assert sorted(line.frame_id for line in b.lines) == list(range(b.next_id))
     assert totals.scheduled == sum(totals.outcomes.values()) == b.next_id

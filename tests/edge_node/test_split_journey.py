@@ -441,7 +441,7 @@ def test_every_frame_gets_exactly_one_answer_whatever_happens_to_its_parts(steps
     b = bench(reply_timeout_ms=40, device_class=device_class)
     for what, how in steps:
         ACTS[what](b, how)
-    b.wait(1200)
+    b.wait(2200)
     totals = b.journey.answers.ledger.totals
     assert sorted(line.frame_id for line in b.lines) == list(range(b.next_id))
     assert totals.scheduled == sum(totals.outcomes.values()) == b.next_id
