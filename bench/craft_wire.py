@@ -26,7 +26,9 @@ from headway.photos import ensure_photos
 from headway.setup import REPOSITORY, cache_dir
 from inference.errors import InferenceError
 from inference.flow import Cut
-from inference.packing import break_even_bps, is_worth_packing, pack, unpack
+from inference.live_tensors import spec_of
+from inference.packing import break_even_bps, is_worth_packing
+from inference.part_payload import PartPayload, pack_part, unpack_part
 from inference.placed import open_part
 from inference.profile_picture import (
     Picture,
@@ -36,17 +38,17 @@ from inference.profile_picture import (
     picture_input,
     read_frame,
 )
-from inference.runtimes.base import Array, Runtime
+from inference.runtimes.base import Runtime
 from inference.runtimes.registry import open_runtime
 from inference.split import SplitModel, split_model
 from schemas.codec import Encoder, decode
-from schemas.messages import Header, Task, Tensor, TensorFrame
-from schemas.placements import wire_name
+from schemas.messages import Header, Part, PartCoding, Result, Task, Timing
 
 TURNS = 40
 JPEG_QUALITY = 80
 UPLINKS_MBPS = (10, 40, 100)
 MOST_OVERHEAD_BYTES = 200
+OVERHEADS = ("overhead_bytes", "packed_overhead_bytes")
 DETECTOR = REPOSITORY.parent / "shared" / "data" / "models" / "yolox_nano_int8_quantize.tflite"
 
 
@@ -70,12 +72,12 @@ def measure(
         progress(
             f"{path.stem}: {best['raw_bytes']} B raw, {best['packed_bytes']} B packed at {best['position']}"
         )
-    most = max(row["best"]["overhead_bytes"] for row in rows)
+    most = max(cut[key] for row in rows for cut in row["cuts"] for key in OVERHEADS)
     return {
         "wire": rows,
         "aims": [
             {
-                "what": "overhead_bytes at the best cut",
+                "what": "overhead_bytes of a message at every cut, raw and packed",
                 "at_most": MOST_OVERHEAD_BYTES,
                 "measured": most,
                 "met": most <= MOST_OVERHEAD_BYTES,
@@ -121,19 +123,19 @@ def _cut_row(split: SplitModel, cut: Cut, inputs: Any, *, runtime: Runtime, turn
     with closing(open_part(split, 0, cut.position, runtime=runtime)) as part:
         values = {**inputs, **part.run(inputs)}
     arrays = [values[tensor.name] for tensor in tensors]
-    last = split.flow.file_format == "tflite"
-    raw, packed = (pack(arrays, packed=how, channels_last=last) for how in (False, True))
+    specs = [spec_of(tensor) for tensor in tensors]
+    raw, packed = (pack_part([arrays], coding=coding) for coding in PartCoding)
     raw_ms, packed_ms = (
         (
-            _median_ms(partial(pack, arrays, packed=how, channels_last=last), turns),
-            _median_ms(partial(unpack, content), turns),
+            _median_ms(partial(pack_part, [arrays], coding=part.coding), turns),
+            _median_ms(partial(unpack_part, part, specs), turns),
         )
-        for how, content in ((False, raw), (True, packed))
+        for part in (raw, packed)
     )
     bare = sum(array.nbytes for array in arrays)
     cost = {
         "raw_bytes": bare,
-        "packed_bytes": len(packed),
+        "packed_bytes": len(packed.payload),
         "encode_ns": packed_ms[0] * 1e6,
         "decode_ns": packed_ms[1] * 1e6,
     }
@@ -144,50 +146,51 @@ def _cut_row(split: SplitModel, cut: Cut, inputs: Any, *, runtime: Runtime, turn
         "raw_bytes": bare,
         "raw_encode_ms": raw_ms[0],
         "raw_decode_ms": raw_ms[1],
-        "packed_bytes": len(packed),
+        "packed_bytes": len(packed.payload),
         "packed_encode_ms": packed_ms[0],
         "packed_decode_ms": packed_ms[1],
-        "exact": [array.tobytes() for array in unpack(packed)] == [array.tobytes() for array in arrays],
+        "exact": all(
+            [array.tobytes() for array in unpack_part(part, specs)[0]]
+            == [array.tobytes() for array in arrays]
+            for part in (raw, packed)
+        ),
         "worth_packing_below_mbps": round(break_even_bps(**cost) / 1e6, 1),
         "packed_at_mbps": {
             str(rate): is_worth_packing(**cost, bandwidth_bps=rate * 1e6) for rate in UPLINKS_MBPS
         },
-        **_message(split, cut, arrays, turns=turns),
+        **_messages(split, cut, raw, packed, turns=turns),
     }
 
 
-def _message(split: SplitModel, cut: Cut, arrays: Sequence[Array], *, turns: int) -> dict[str, Any]:
-    """What the message of these tensors adds to them, and how long it takes to encode and to decode."""
-    tensors = [split.flow.tensors[index] for index in cut.crossing]
-    frame = TensorFrame(
-        header=Header(
-            boot_id=bytes(range(16)),
-            task=Task.HANDS,
-            frame_id=1_000_000,
-            capture_ns=time.monotonic_ns(),
-            send_ns=time.monotonic_ns(),
-            budget_us=20_000,
-            placement_id=cut.position << 16 | len(split.flow.operators),
-            model_digest=bytes(range(32)),
-            trace_id=bytes(range(16)),
-            span_id=bytes(range(8)),
-        ),
-        tensors=tuple(
-            Tensor(
-                name=wire_name(0, tensor.name),
-                data=array,
-                scale=tensor.scale or 0.0,
-                zero_point=tensor.zero_point or 0,
-            )
-            for tensor, array in zip(tensors, arrays, strict=True)
-        ),
+def _messages(
+    split: SplitModel, cut: Cut, raw: PartPayload, packed: PartPayload, *, turns: int
+) -> dict[str, Any]:
+    """What messages add to the values of these tensors, raw and packed, there and back, and how long coding takes."""
+    header = Header(
+        boot_id=bytes(range(16)),
+        task=Task.HANDS,
+        frame_id=1_000_000,
+        capture_ns=time.monotonic_ns(),
+        send_ns=time.monotonic_ns(),
+        budget_us=20_000,
+        placement_id=cut.position << 16 | len(split.flow.operators),
+        model_digest=bytes(range(32)),
+        trace_id=bytes(range(16)),
+        span_id=bytes(range(8)),
     )
+    asked, asked_packed = (
+        Part(header=header, subjects=1, coding=part.coding, payload=part.payload) for part in (raw, packed)
+    )
+    answer = Result(header=header, timing=Timing(received_ns=1), part_subjects=1, part_payload=raw.payload)
     encoder = Encoder()
-    content = encoder.encode(frame)
+    content, content_packed = encoder.encode(asked), encoder.encode(asked_packed)
     return {
         "message_bytes": len(content),
-        "overhead_bytes": len(content) - sum(array.nbytes for array in arrays),
-        "message_encode_ms": _median_ms(partial(encoder.encode, frame), turns),
+        "overhead_bytes": len(content) - len(raw.payload),
+        "packed_message_bytes": len(content_packed),
+        "packed_overhead_bytes": len(content_packed) - len(packed.payload),
+        "reply_overhead_bytes": len(encoder.encode(answer)) - len(raw.payload),
+        "message_encode_ms": _median_ms(partial(encoder.encode, asked), turns),
         "message_decode_ms": _median_ms(partial(decode, content), turns),
     }
 

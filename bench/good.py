@@ -1,6 +1,5 @@
 """One good message and document of every kind: what fuzz and tests start from. Vocabulary."""
 
-from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -16,6 +15,8 @@ from schemas.messages import (
     Header,
     Mode,
     Outcomes,
+    Part,
+    PartCoding,
     Ping,
     Refusal,
     RefusalReason,
@@ -23,8 +24,6 @@ from schemas.messages import (
     RoiBox,
     Task,
     Telemetry,
-    Tensor,
-    TensorFrame,
     TextLine,
     Timing,
 )
@@ -56,12 +55,6 @@ def good_messages() -> list[DataMessage]:
     hand = HandResult(landmarks=landmarks, presence=0.875, handedness=0.125, roi=roi)
     box = Detection(class_id=3, label="hand", score=0.5, left=0.125, top=0.125, right=0.375, bottom=0.5)
     line = TextLine(text="NOTAUS ⚠", score=0.75, corners=np.arange(8, dtype=np.float32).reshape(4, 2) / 8)
-    tensors = (
-        Tensor(
-            name="a", data=np.arange(-16, 16, dtype=np.int8).reshape(1, 4, 4, 2), scale=0.5, zero_point=-3
-        ),
-        Tensor(name="b", data=np.arange(15, dtype=np.float32).reshape(3, 5) / 16),
-    )
     jpeg = Frame(
         header=header,
         width_px=640,
@@ -84,8 +77,6 @@ def good_messages() -> list[DataMessage]:
         Result(
             header=header, timing=timing, detections=(box, box), texts=(line,), transcript="stop the line"
         ),
-        Result(header=header, timing=timing, tensors=tensors),
-        TensorFrame(header=header, tensors=tensors, rois=(roi,)),
         Audio(
             header=header,
             sample_rate_hz=16_000,
@@ -106,15 +97,21 @@ def good_messages() -> list[DataMessage]:
             worker="w-1",
             model="m",
         ),
+        Part(header=header, subjects=2, coding=PartCoding.PACKED, payload=noise(96)),
+        Result(
+            header=header,
+            timing=timing,
+            part_subjects=1,
+            part_coding=PartCoding.PACKED,
+            part_payload=noise(33),
+        ),
     ]
 
 
 def seed_messages() -> list[DataMessage]:
-    """What mutants are drawn of: the good messages and a tensor of no bytes, which any size of 0 fits."""
+    """What mutants are drawn of: the good messages and a request to prove a placement, which has no values."""
     known = good_messages()
-    frame = next(message for message in known if isinstance(message, TensorFrame))
-    empty = Tensor(name="none", data=np.zeros((0, 2, 2, 2), np.int8))
-    return [*known, replace(frame, tensors=(empty,))]
+    return [*known, Part(header=known[0].header)]
 
 
 def good_documents() -> list[tuple[WrittenKind, bytes]]:

@@ -18,7 +18,7 @@ _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
 
 
-KINDS = ("offset", "vtable", "length", "enum", "float", "version", "shape")
+KINDS = ("offset", "vtable", "length", "enum", "float", "version", "subjects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ def _table(anatomy: Anatomy, data: bytes, at: int, name: str) -> None:
             anatomy.checksum_at, anatomy.checksum_table, anatomy.checksum_slot = place, at, 4 + 2 * key
         elif spec.name == "schema_version":
             anatomy.sites.append(Site("version", place, 2))
+        elif spec.name.endswith("subjects"):
+            anatomy.sites.append(Site("subjects", place, 1))
         elif spec.type in ENUMS:
             anatomy.sites.append(Site("enum", place, 1))
         elif spec.type == "float":
@@ -83,8 +85,6 @@ def _table(anatomy: Anatomy, data: bytes, at: int, name: str) -> None:
             if spec.type in LAYOUTS:
                 _table(anatomy, data, target, spec.type)
             else:
-                if spec.name == "shape":  # as a whole: one size alone cannot make the product fit again
-                    anatomy.sites.append(Site("shape", target + 4, 4 * _word(data, target)))
                 _vector(anatomy, data, target, spec.type.strip("[]"), checksummed=spec.checksummed)
 
 
@@ -152,10 +152,6 @@ class Mutator:
     def _structural(self, data: bytearray, anatomy: Anatomy) -> str:
         kind = self._rng.choice(sorted({site.kind for site in anatomy.sites}))
         site = self._rng.choice([site for site in anatomy.sites if site.kind == kind])
-        if kind == "shape":
-            for at in range(site.at, site.at + site.size, 4):
-                _U32.pack_into(data, at, self._rng.choice((0, 1, 2**16, 2**32 - 1)))
-            return kind
         highest = 256**site.size - 1
         old = int.from_bytes(data[site.at : site.at + site.size], "little")
         near = (old + self._rng.choice((-8, -4, -2, -1, 1, 2, 4, 8))) & highest

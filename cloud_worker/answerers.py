@@ -7,15 +7,14 @@ here knows of topics, queues or threads.
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
-
 from cloud_worker.errors import CannotAnswerError
 from cloud_worker.images import decode_image
 from cloud_worker.request import Answer, Request
+from inference.part_payload import NOTHING, PartPayload
 from inference.runtimes.base import Model
 from inference.tasks.hands import Hand, HandsConfig, HandTask
 from inference.tasks.roi import Roi
-from schemas.messages import Frame, HandResult, RefusalReason, RoiBox, Tensor
+from schemas.messages import Frame, HandResult, PartCoding, RefusalReason, RoiBox
 
 
 class Answerer(Protocol):
@@ -86,8 +85,8 @@ class NullAnswerer:
     """Answers at once with ``reply_bytes`` of zeros, to measure everything around inference."""
 
     def __init__(self, *, reply_bytes: int) -> None:
-        data = np.zeros(reply_bytes, dtype=np.uint8)
-        self._answer = Answer(tensors=(Tensor(name="null", data=data),) if reply_bytes else ())
+        zeros = PartPayload(subjects=1, coding=PartCoding.RAW, payload=bytes(reply_bytes))
+        self._answer = Answer(part=zeros if reply_bytes else NOTHING)
 
     def answer(self, _request: Request, /) -> Answer:
         """The same answer for every request."""

@@ -16,7 +16,7 @@ from cloud_worker.request import Request
 from cloud_worker.tally import Tally
 from schemas.codec import decode
 from schemas.errors import MalformedMessage, TopicError
-from schemas.messages import Audio, DataMessage, Frame, Ping, RefusalReason, TensorFrame
+from schemas.messages import Audio, DataMessage, Frame, Part, Ping, RefusalReason
 from schemas.topics import parse, row
 from schemas.verify import check_sender
 
@@ -92,7 +92,7 @@ class Desk:
                 received_ns=envelope.received_ns,
                 left_ns=left_ns,
             )
-        elif isinstance(message, (Frame, TensorFrame, Audio)):  # decode let nothing else through
+        elif isinstance(message, (Frame, Part, Audio)):  # decode let nothing else through
             self._executor.offer(
                 Request(
                     device=envelope.device,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cloud_worker.request import Refused, Request, Work
-from schemas.messages import Frame, RefusalReason, Task, TensorFrame
+from schemas.messages import Frame, Part, RefusalReason, Task
 from schemas.placements import WHOLE_TASK
 
 NO_DIGEST = bytes(32)
@@ -50,7 +50,7 @@ def _unsupported(request: Request, config: IntakeConfig) -> str | None:
     offered = ", ".join(sorted(task.name.lower() for task in config.offers)) or "nothing"
     if offer is None:
         return f"this worker offers {offered}: choose a worker whose presence names the task"
-    if not isinstance(request.message, (*offer.kinds, TensorFrame)):
+    if not isinstance(request.message, (*offer.kinds, Part)):
         kinds = ", ".join(kind.__name__ for kind in offer.kinds)
         return f"{request.task_word} takes {kinds}, not {type(request.message).__name__}"
     return None
@@ -59,7 +59,7 @@ def _unsupported(request: Request, config: IntakeConfig) -> str | None:
 def _unknown_placement(request: Request, config: IntakeConfig) -> str | None:
     placement = request.header.placement_id
     # live tensors always belong to a cut; placement 0 is the whole task, which starts from pixels
-    live = isinstance(request.message, TensorFrame)
+    live = isinstance(request.message, Part)
     if live and placement != WHOLE_TASK and config.offers[request.header.task].part_models:
         return None
     if placement in config.placements and not (live and placement == WHOLE_TASK):
@@ -71,7 +71,7 @@ def _unknown_placement(request: Request, config: IntakeConfig) -> str | None:
 def _unknown_model(request: Request, config: IntakeConfig) -> str | None:
     digest = request.header.model_digest
     offer = config.offers[request.header.task]
-    if isinstance(request.message, TensorFrame):  # positions mean nothing without the model they count in
+    if isinstance(request.message, Part):  # positions mean nothing without the model they count in
         if digest in offer.part_models or not offer.part_models:
             return None
         return f"no parts of model {digest.hex()[:12]}… here: ask a worker whose presence names its kernels"

@@ -34,8 +34,10 @@ def result(
         next_rois=answer.next_rois,
         detections=answer.detections,
         texts=answer.texts,
-        tensors=answer.tensors,
         transcript=answer.transcript,
+        part_subjects=answer.part.subjects,
+        part_coding=answer.part.coding,
+        part_payload=answer.part.payload,
     )
 
 

@@ -5,21 +5,21 @@ No logic beyond arithmetic on the fields. Times are nanoseconds of the worker's 
 
 from dataclasses import dataclass
 
+from inference.part_payload import NOTHING, PartPayload
 from schemas.messages import (
     Audio,
     Detection,
     Frame,
     HandResult,
     Header,
+    Part,
     RefusalReason,
     RoiBox,
     Task,
-    Tensor,
-    TensorFrame,
     TextLine,
 )
 
-Work = Frame | TensorFrame | Audio
+Work = Frame | Part | Audio
 TASK_WORDS: dict[str, Task] = {task.name.lower(): task for task in Task}
 
 
@@ -64,5 +64,5 @@ class Answer:
     next_rois: tuple[RoiBox, ...] = ()
     detections: tuple[Detection, ...] = ()
     texts: tuple[TextLine, ...] = ()
-    tensors: tuple[Tensor, ...] = ()
     transcript: str = ""
+    part: PartPayload = NOTHING

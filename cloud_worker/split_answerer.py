@@ -14,11 +14,13 @@ from cloud_worker.errors import CannotAnswerError
 from cloud_worker.part_models import PartModel
 from cloud_worker.proofs import Proofs
 from cloud_worker.request import Answer, Request
-from inference.errors import TaskError
+from inference.errors import PackingError, RuntimeMissingError
 from inference.live_tensors import Edge
-from inference.placed import Part, open_part
-from inference.runtimes.base import Runtime
-from schemas.messages import RefusalReason, TensorFrame
+from inference.part_payload import PartPayload
+from inference.placed import Part as OpenPart
+from inference.placed import open_part
+from inference.runtimes.base import Array, Runtime
+from schemas.messages import Part, RefusalReason
 from schemas.placements import Placement, PlacementIdError, placement_of
 
 MAX_OPEN = 8  # parts held open in a slot; each holds its weights and its arena
@@ -26,7 +28,7 @@ MAX_OPEN = 8  # parts held open in a slot; each holds its weights and its arena
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Opened:
-    part: Part
+    part: OpenPart
     up: Edge
     down: Edge
 
@@ -56,30 +58,20 @@ class SplitAnswerer:
         Raises:
             CannotAnswerError: an unknown model or placement, or tensors that are not what the part reads.
         """
-        frame = request.message
-        if not isinstance(frame, TensorFrame):
-            raise CannotAnswerError(
-                RefusalReason.UNSUPPORTED_TASK, "a part takes live tensors: send a TensorFrame"
-            )
+        message = request.message
+        if not isinstance(message, Part):
+            raise CannotAnswerError(RefusalReason.UNSUPPORTED_TASK, "a part takes live tensors: send a Part")
         started_ns = self._clock_ns()
         model, placement = self._resolve(request)
         opened = self._opened(model, placement)
-        subjects = self._subjects(frame, opened)
-        try:
-            rows = opened.up.unpack(frame.tensors, subjects=subjects)
-        except TaskError as error:
-            raise CannotAnswerError(RefusalReason.MALFORMED, str(error)) from error
+        rows = self._rows(message, opened)
         decoded_ns = self._clock_ns()
-        tensors = tuple(
-            tensor
-            for number, row in enumerate(rows)
-            for tensor in opened.down.pack(number, opened.part.run(row))
-        )
+        part = opened.down.pack([opened.part.run(row) for row in rows], coding=message.coding)
         return Answer(
             model_digest=model.digest,
             decode_ns=decoded_ns - started_ns,
             run_ns=self._clock_ns() - decoded_ns,
-            tensors=tensors,
+            part=part,
         )
 
     def close(self) -> None:
@@ -122,16 +114,25 @@ class SplitAnswerer:
         self._open.move_to_end(key)
         return opened
 
-    def _subjects(self, frame: TensorFrame, opened: _Opened) -> int:
-        """For how many hands the tensors are, by their number alone."""
-        each = len(opened.up.tensors)
-        subjects = max(1, len(frame.tensors) // each)
+    def _rows(self, message: Part, opened: _Opened) -> tuple[dict[str, Array], ...]:
+        """What the part reads, for each hand."""
+        subjects = message.subjects
         if subjects > self._max_subjects:
             raise CannotAnswerError(
                 RefusalReason.TOO_LARGE,
                 f"tensors of {subjects} hands, allowed are {self._max_subjects}: send fewer hands",
             )
-        return subjects
+        if not subjects:
+            raise CannotAnswerError(
+                RefusalReason.MALFORMED, "tensors of no hand, expected is one at least: this part is proved"
+            )
+        live = PartPayload(subjects=subjects, coding=message.coding, payload=message.payload)
+        try:
+            return opened.up.unpack(live)
+        except PackingError as error:
+            raise CannotAnswerError(RefusalReason.MALFORMED, str(error)) from error
+        except RuntimeMissingError as error:
+            raise CannotAnswerError(RefusalReason.UNSUPPORTED_TASK, f"{error}; or send them raw") from error
 
 
 class EitherWay:
@@ -147,7 +148,7 @@ class EitherWay:
         Raises:
             CannotAnswerError: this request has none.
         """
-        chosen = self._parts if isinstance(request.message, TensorFrame) else self._whole
+        chosen = self._parts if isinstance(request.message, Part) else self._whole
         return chosen.answer(request)
 
     def close(self) -> None:

@@ -15,10 +15,11 @@ from inference.runtimes.base import Runtime
 from inference.split import SplitModel
 from inference.tasks.hands import HandTask
 from inference.tasks.hands_split import SplitHands, open_split_hands
+from schemas.messages import PartCoding
 from schemas.placements import Placement
 from schemas.topics import row
 
-HEAD_BYTES = 16 * 1024  # of a message, beside the tensors' values: header, names, shapes
+HEAD_BYTES = 16 * 1024  # of a message, beside the tensors' values
 RUNS = 5  # of which the median counts; the first run of an engine is slower and does not
 
 
@@ -30,6 +31,7 @@ def open_engine_parts(
     runtime: Runtime,
     clock_ns: Callable[[], int],
     max_hands: int = 1,
+    coding: PartCoding = PartCoding.RAW,
 ) -> EngineParts:
     """Head and tail of the task's landmark model around the worker's part.
 
@@ -38,14 +40,18 @@ def open_engine_parts(
         ModelLoadError: the engine cannot open a part.
         TaskError: so many hands' tensors do not fit a message.
     """
-    hands = open_split_hands(task, split=split, placement=placement, runtime=runtime, clock_ns=clock_ns)
+    hands = open_split_hands(
+        task, split=split, placement=placement, runtime=runtime, clock_ns=clock_ns, coding=coding
+    )
     try:
         _check_room(hands, max_hands=max_hands)
         head_share, tail_share = _shares(hands, split, runtime=runtime, clock_ns=clock_ns)
     except BaseException:
         hands.close()
         raise
-    return EngineParts(placement=placement, hands=hands, head_share=head_share, tail_share=tail_share)
+    return EngineParts(
+        placement=placement, hands=hands, head_share=head_share, tail_share=tail_share, coding=coding
+    )
 
 
 def _check_room(hands: SplitHands, *, max_hands: int) -> None:

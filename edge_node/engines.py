@@ -80,12 +80,12 @@ class EngineMaker:
         Raises:
             PlacementMisfitError: the placement's positions do not belong to this engine's model.
         """
-        wanted = None if config.placement is None or config.policy != SPLIT else config.placement.placement
-        present = None if engine.parts is None else engine.parts.placement
-        if wanted == present:
+        place = config.placement if config.policy == SPLIT else None
+        if place is None:
+            return replace(engine, parts=None) if engine.parts else engine
+        wanted, parts = place.placement, engine.parts
+        if parts is not None and (parts.placement, parts.coding) == (wanted, place.coding):
             return engine
-        if wanted is None:
-            return replace(engine, parts=None)
         if not isinstance(engine.task, HandTask):
             raise PlacementMisfitError(
                 f"the engine {engine.label} cannot be cut: use another policy than split"
@@ -101,6 +101,7 @@ class EngineMaker:
                 runtime=self._runtime,
                 clock_ns=self._clock_ns,
                 max_hands=self._config.max_hands,
+                coding=place.coding,
             )
         except (InferenceError, OSError) as error:
             raise PlacementMisfitError(

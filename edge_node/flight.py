@@ -12,8 +12,7 @@ from edge_node.frames import Captured
 from edge_node.jobs import Engine, JobKind
 from edge_node.outcome import Answer
 from inference.tasks.hands import Hand
-from inference.tasks.hands_split import Looked
-from schemas.messages import Tensor
+from inference.tasks.hands_split import Looked, Returned
 
 NS_PER_MS = 1_000_000
 
@@ -67,7 +66,7 @@ class Flight:
     worker: str | None = None
     engine: Engine | None = None
     looked: Looked | None = None
-    returned: tuple[Tensor, ...] = ()
+    returned: Returned = ()
     rtt_ns: int | None = None
     attempts: list[Attempt] = field(default_factory=list)
     answer: Answer | None = None

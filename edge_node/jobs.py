@@ -7,10 +7,11 @@ from typing import Protocol
 
 from edge_node.device_class import Segment
 from edge_node.frames import Image
+from inference.part_payload import PartPayload
 from inference.tasks.hands import HandsResult
-from inference.tasks.hands_split import Looked
+from inference.tasks.hands_split import Looked, Returned
 from inference.tasks.roi import Roi
-from schemas.messages import Tensor
+from schemas.messages import PartCoding
 from schemas.placements import Placement
 
 
@@ -35,21 +36,25 @@ class SplitPerceiver(Protocol):
     def look(self, image_rgb: Image, *, rois: Sequence[Roi] = ()) -> Looked:
         """Everything before the worker's part, for an image (H, W, 3) RGB."""
 
-    def misfit(self, looked: Looked, returned: Sequence[Tensor]) -> str:
-        """Why what came back cannot be finished with, empty where it can; takes no time."""
+    def read_back(self, looked: Looked, part: PartPayload) -> Returned:
+        """What a worker sent back, checked; ``TaskError`` where it cannot be finished with."""
 
-    def finish(self, looked: Looked, returned: Sequence[Tensor]) -> HandsResult:
+    def finish(self, looked: Looked, returned: Returned) -> HandsResult:
         """Everything behind it, with what the worker returned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EngineParts:
-    """An engine's head and tail around a placement, and what part of a whole landmark run each takes here."""
+    """An engine's head and tail around a placement, and what part of a whole landmark run each takes here.
+
+    ``coding``: how tensors travel between it and the worker.
+    """
 
     placement: Placement
     hands: SplitPerceiver
     head_share: float
     tail_share: float
+    coding: PartCoding = PartCoding.RAW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,7 +89,7 @@ class Job:
     engine: Engine
     kind: JobKind = JobKind.WHOLE
     looked: Looked | None = None
-    returned: tuple[Tensor, ...] = ()
+    returned: Returned = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

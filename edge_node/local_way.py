@@ -15,7 +15,7 @@ from edge_node.frames import Captured
 from edge_node.hedge import is_worth_starting
 from edge_node.jobs import Engine, Job, JobKind
 from edge_node.perceive import Perceived, Perception
-from schemas.messages import Tensor
+from inference.tasks.hands_split import Returned
 
 TRIAL_FRAME = -1  # no frame has this id
 ORDER = (JobKind.TAIL, JobKind.WHOLE, JobKind.HEAD)
@@ -80,7 +80,7 @@ class LocalWay:
         flight.begin(Path.SPLIT, now_ns=now_ns)
         self._enter(flight, JobKind.HEAD, now_ns=now_ns)
 
-    def queue_tail(self, flight: Flight, returned: tuple[Tensor, ...], *, now_ns: int) -> None:
+    def queue_tail(self, flight: Flight, returned: Returned, *, now_ns: int) -> None:
         """Let a frame wait for its tail: the worker's tensors are here."""
         flight.returned = returned
         self._enter(flight, JobKind.TAIL, now_ns=now_ns)

@@ -20,10 +20,11 @@ from edge_node.remote_hands import box_of, hands_of
 from edge_node.replies import PartOut, RemoteReply
 from edge_node.workers import PartWanted
 from inference.errors import TaskError
+from inference.part_payload import PartPayload
 from inference.tasks.roi import Roi
 from schemas.codec import Encoder, decode
 from schemas.errors import EncodeError, MalformedMessage, TopicError
-from schemas.messages import Encoding, Frame, Header, Ping, Refusal, Result, Task, TensorFrame
+from schemas.messages import Encoding, Frame, Header, Part, Ping, Refusal, Result, Task
 from schemas.placements import WHOLE_TASK
 from schemas.topics import POOL, parse, topic, topic_filter
 from schemas.verify import check_sender
@@ -139,7 +140,8 @@ class Offloader:
             wanted=out.wanted,
         )
         sent = _Sent(worker=worker, sent_ns=now_ns, capture_ns=out.capture_ns, wanted=out.wanted, ask=out.ask)
-        message = TensorFrame(header=header, tensors=out.tensors)
+        live = out.live
+        message = Part(header=header, subjects=live.subjects, coding=live.coding, payload=live.payload)
         return self._put(message, sent, budget_ns=out.deadline_ns - now_ns)
 
     def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> int:
@@ -212,7 +214,10 @@ class Offloader:
                 self.counts["malformed_hands"] += 1
                 return
         elif sent.wanted.model == reply.model_digest and sent.wanted.placement_id == header.placement_id:
-            reply = replace(reply, tensors=message.tensors)
+            back = PartPayload(
+                subjects=message.part_subjects, coding=message.part_coding, payload=message.part_payload
+            )
+            reply = replace(reply, part=back)
         else:
             self.counts["dropped_wrong_part"] += 1
             return
@@ -242,7 +247,7 @@ class Offloader:
             span_id=self._new_span(),
         )
 
-    def _put(self, message: Frame | TensorFrame | Ping, sent: _Sent, *, budget_ns: int) -> int:
+    def _put(self, message: Frame | Part | Ping, sent: _Sent, *, budget_ns: int) -> int:
         task = message.header.task
         try:
             payload = self._encoder.encode(message)

@@ -7,8 +7,6 @@ Sends through the port it was given; times are passed in.
 from collections import Counter
 from typing import Protocol
 
-import numpy as np
-
 from edge_node.decide import PartView, Policy
 from edge_node.device_class import Thermal
 from edge_node.estimate import RttBook
@@ -20,13 +18,13 @@ from edge_node.offload import FrameOut
 from edge_node.replies import PartOut, RemoteReply
 from edge_node.routes import Routes
 from edge_node.workers import PartWanted, WorkerBook
+from inference.part_payload import NOTHING, PartPayload
 from inference.tasks.roi import Roi
 from schemas.documents import SplitConfig
-from schemas.messages import Task, Tensor
+from schemas.messages import Task
 
 NS_PER_MS = 1_000_000
 ASK_AGAIN_NS = 500_000_000  # at least so long between two asks for a placement
-NOTHING = (Tensor(name="ask", data=np.zeros(0, np.uint8)),)  # a message of live tensors has at least one
 FINAL = frozenset({"unknown_placement", "unknown_model", "unsupported_task"})
 
 
@@ -103,20 +101,20 @@ class Remote:
         if now_ns < self._next_ask_ns:
             return
         self._next_ask_ns = now_ns + ASK_AGAIN_NS
-        self._send_part(flight, engine, tensors=NOTHING, worker=worker, ask=True, now_ns=now_ns)
+        self._send_part(flight, engine, live=NOTHING, worker=worker, ask=True, now_ns=now_ns)
 
     def send_part(
-        self, flight: Flight, engine: Engine, *, tensors: tuple[Tensor, ...], worker: str, now_ns: int
+        self, flight: Flight, engine: Engine, *, live: PartPayload, worker: str, now_ns: int
     ) -> bool:
         """Send a frame's live tensors to a worker."""
-        return self._send_part(flight, engine, tensors=tensors, worker=worker, ask=False, now_ns=now_ns)
+        return self._send_part(flight, engine, live=live, worker=worker, ask=False, now_ns=now_ns)
 
     def _send_part(
         self,
         flight: Flight,
         engine: Engine,
         *,
-        tensors: tuple[Tensor, ...],
+        live: PartPayload,
         worker: str,
         ask: bool,
         now_ns: int,
@@ -129,7 +127,7 @@ class Remote:
         out = PartOut(
             frame_id=flight.frame_id,
             wanted=wanted,
-            tensors=tensors,
+            live=live,
             capture_ns=flight.scheduled_ns,
             deadline_ns=deadline_ns,
             trace_id=flight.trace_id,

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from edge_node.workers import PartWanted
+from inference.part_payload import PartPayload
 from inference.tasks.hands import HandsResult
-from schemas.messages import Task, Tensor, Timing
+from schemas.messages import Task, Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -13,7 +14,7 @@ class PartOut:
 
     frame_id: int
     wanted: PartWanted
-    tensors: tuple[Tensor, ...]
+    live: PartPayload
     capture_ns: int
     deadline_ns: int
     trace_id: bytes
@@ -24,7 +25,7 @@ class PartOut:
 class RemoteReply:
     """A worker's word on one frame, part or ping.
 
-    ``result`` is None for a refusal, whose reason is in ``refusal``, and for a part, whose ``tensors`` and ``wanted``
+    ``result`` is None for a refusal, whose reason is in ``refusal``, and for a part, whose ``part`` and ``wanted``
     are there instead. ``ask``: to a request to prove a part. ``timing`` and ``replied_ns`` are of the worker's clock.
     """
 
@@ -40,7 +41,7 @@ class RemoteReply:
     detail: str = ""
     retry_after_ms: int = 0
     wanted: PartWanted | None = None
-    tensors: tuple[Tensor, ...] = ()
+    part: PartPayload | None = None
     ask: bool = False
     sent_ns: int = 0
     payload_bytes: int = 0

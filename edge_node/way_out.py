@@ -12,6 +12,11 @@ from edge_node.jobs import JobKind
 from edge_node.local_way import LocalWay
 from edge_node.remote import Remote
 from edge_node.replies import RemoteReply
+from inference.errors import TaskError
+from inference.part_payload import NOTHING
+from observability import log
+
+_log = log.get("edge_node.way_out")
 
 
 class WayOut:
@@ -64,12 +69,12 @@ class WayOut:
             raise ValueError(f"frame {flight.frame_id} has no head: it cannot be sent in parts")
         if flight.answer is not None or flight.jobs[JobKind.WHOLE] is not Stage.IDLE:
             flight.end(Path.SPLIT, now_ns=now_ns, result="no time left")
-        elif not looked.tensors:  # no region to look into: the frame was computed whole, and here
+        elif not looked.live.subjects:  # no region to look into: the frame was computed whole, and here
             flight.end(Path.SPLIT, now_ns=now_ns, result="no hands")
             result = engine.parts.hands.finish(looked, ())
             self._answers.fresh(flight, result, path=Path.LOCAL, model=engine.label, now_ns=now_ns)
         elif flight.worker is not None and self._remote.send_part(
-            flight, engine, tensors=looked.tensors, worker=flight.worker, now_ns=now_ns
+            flight, engine, live=looked.live, worker=flight.worker, now_ns=now_ns
         ):
             self._is_out(flight, now_ns=now_ns)
         else:
@@ -99,12 +104,15 @@ class WayOut:
         engine, looked = flight.engine, flight.looked
         if engine is None or engine.parts is None or looked is None:
             raise ValueError(f"frame {flight.frame_id} has no head: nobody was asked for its part")
-        if engine.parts.hands.misfit(looked, reply.tensors):
+        try:
+            returned = engine.parts.hands.read_back(looked, reply.part or NOTHING)
+        except TaskError as error:
+            _log.warning("a worker sent back what is not its part's", worker=reply.worker, why=str(error))
             flight.end(flight.mode, now_ns=now_ns, result="wrong tensors")
             self._remote.rest(reply.worker, now_ns=now_ns)
             self.hedge_all()
         else:
-            self._local.queue_tail(flight, reply.tensors, now_ns=now_ns)
+            self._local.queue_tail(flight, returned, now_ns=now_ns)
 
     def overdue_at_ns(self, flight: Flight) -> int:
         """When the reply to a frame that is out counts as missing."""

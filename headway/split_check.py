@@ -28,6 +28,7 @@ from edge_node.workers import PartWanted
 from headway.errors import DemoError
 from headway.report import quantiles
 from inference.flow import Cut
+from inference.part_payload import PartPayload
 from inference.runtimes.base import Runtime
 from inference.split import SplitModel
 from inference.tasks.hands import HandsConfig, HandsResult, HandTask
@@ -98,7 +99,7 @@ class PartRoad:
         """Bytes of messages that went up and came down."""
         return self._offloader.uplink_bytes, self._offloader.downlink_bytes
 
-    def ask(self, wanted: PartWanted, tensors: tuple[Any, ...]) -> RemoteReply:
+    def ask(self, wanted: PartWanted, live: PartPayload) -> RemoteReply:
         """Send live tensors and wait for the worker's word.
 
         Raises:
@@ -114,7 +115,7 @@ class PartRoad:
         out = PartOut(
             frame_id=self._frame_id,
             wanted=wanted,
-            tensors=tensors,
+            live=live,
             capture_ns=now_ns,
             deadline_ns=now_ns + int(REPLY_S * 1e9),
             trace_id=secrets.token_bytes(16),
@@ -199,11 +200,11 @@ class _Run:
         started_ns = time.monotonic_ns()
         looked = self._hands.look(image, rois=rois)
         before = self._road.bytes_so_far
-        reply = self._answered(looked.tensors)
+        part = self._answered(looked.live)
         if self._prove:  # the first answer paid for the proof and for opening the part
             self._prove = False
             return
-        result = self._hands.finish(looked, reply.tensors)
+        result = self._hands.finish(looked, self._hands.read_back(looked, part))
         self.took_ms.append((time.monotonic_ns() - started_ns) / 1e6)
         self.local_ms.append(whole_ns / 1e6)
         after = self._road.bytes_so_far
@@ -215,14 +216,16 @@ class _Run:
         frames = max(1, len(self.took_ms))
         return round(self._bytes[0] / frames), round(self._bytes[1] / frames)
 
-    def _answered(self, tensors: tuple[Any, ...]) -> RemoteReply:
+    def _answered(self, live: PartPayload) -> PartPayload:
         """The worker's tensors; while it proves the placement it is asked again."""
         deadline_s = time.monotonic() + PROOF_S
-        while (reply := self._road.ask(self._wanted, tensors)).refusal:
+        while (reply := self._road.ask(self._wanted, live)).refusal:
             if not (self._prove and reply.retry_after_ms and time.monotonic() < deadline_s):
                 raise DemoError(f"{reply.worker} refused ({reply.refusal}): {reply.detail}")
             time.sleep(reply.retry_after_ms / 1000)
-        return reply
+        if reply.part is None:
+            raise DemoError(f"{reply.worker} answered without tensors: see its log")
+        return reply.part
 
 
 def same_bytes(result: HandsResult, expected: HandsResult) -> bool:

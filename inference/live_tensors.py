@@ -1,23 +1,22 @@
 """Pure core: the tensors at the edges of a model's part, as they travel between headset and worker.
 
-Each travels under the number of its subject (a hand, say) and its name in the model, in the model's own type; the
-pixels of a float input travel as they are, a quarter of the bytes. What comes in is checked against the part: names,
-shapes and types of every subject, so that nothing that another version or a stranger sent reaches an engine.
+They travel subject after subject (a hand, say) in the part's order, in the model's own type; the pixels of a float
+input travel as they are, a quarter of the bytes. What comes in is checked against the part's shapes and types, so that
+nothing that another version or a stranger sent reaches an engine.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from inference.errors import TaskError
 from inference.flow import FlowTensor
+from inference.part_payload import PartPayload, pack_part, spec_bytes, unpack_part
 from inference.runtimes.base import Array, TensorSpec
 from inference.split import SplitModel
 from inference.tasks.tensors import encode_image
-from schemas.messages import Tensor
-from schemas.placements import wire_name
+from schemas.messages import PartCoding
 
-PIXEL_SCALE = float(np.float32(1 / 255))  # as the wire's float32 holds it
 _IMAGE_RANK = 4  # [1, height, width, channels]
 
 
@@ -29,61 +28,59 @@ class Edge:
         known = {tensor.name: tensor for tensor in flow.tensors}
         self.tensors: tuple[FlowTensor, ...] = tuple(known[name] for name in names)
         images = (flow.tensors[index] for index in flow.inputs)
+        self._channels_last = flow.file_format == "tflite"
         self._pixels = frozenset(
             image.name for image in images if image.dtype == "float32" and len(image.shape) == _IMAGE_RANK
+        )
+        self._travelling = tuple(
+            replace(spec_of(tensor), dtype="uint8") if self.takes_pixels(tensor.name) else spec_of(tensor)
+            for tensor in self.tensors
         )
 
     def takes_pixels(self, name: str) -> bool:
         """Whether this tensor is a float image, which travels as its uint8 pixels."""
         return name in self._pixels
 
-    def pack(self, subject: int, values: Mapping[str, Array]) -> tuple[Tensor, ...]:
-        """One subject's tensors for the wire; a float image is given as uint8 pixels [1, height, width, 3]."""
-        return tuple(
-            Tensor(
-                name=wire_name(subject, tensor.name),
-                data=values[tensor.name],
-                scale=PIXEL_SCALE if self.takes_pixels(tensor.name) else tensor.scale or 0.0,
-                zero_point=tensor.zero_point or 0,
-            )
-            for tensor in self.tensors
-        )
+    @property
+    def travelling(self) -> tuple[TensorSpec, ...]:
+        """One subject's tensors as they are on the way."""
+        return self._travelling
 
-    def unpack(self, tensors: Sequence[Tensor], *, subjects: int) -> tuple[dict[str, Array], ...]:
-        """The values of each subject by tensor name, ready to run; as many as ``subjects``.
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of one subject's tensors on the way, unpacked."""
+        return sum(spec_bytes(spec) for spec in self._travelling)
+
+    def pack(
+        self, rows: Sequence[Mapping[str, Array]], *, coding: PartCoding = PartCoding.RAW
+    ) -> PartPayload:
+        """The subjects' tensors, for the wire; a float image is given as uint8 pixels [1, height, width, 3].
 
         Raises:
-            TaskError: a tensor is missing, unknown, twice there, or of another shape or type; says what is expected.
+            RuntimeMissingError: packing needs zstandard.
         """
-        there = {tensor.name: tensor for tensor in tensors}
-        wanted = {
-            wire_name(subject, tensor.name): tensor for subject in range(subjects) for tensor in self.tensors
-        }
-        if len(there) != len(tensors) or set(there) != set(wanted):
-            raise TaskError(
-                f"{len(tensors)} tensors {_listed(there)} came, expected are {len(wanted)}: {_listed(wanted)}"
-            )
+        arrays = [[row[tensor.name] for tensor in self.tensors] for row in rows]
+        return pack_part(arrays, coding=coding, channels_last=self._channels_last)
+
+    def unpack(self, part: PartPayload) -> tuple[dict[str, Array], ...]:
+        """The values of each subject by tensor name, ready to run.
+
+        Raises:
+            PackingError: the bytes are not these tensors of so many subjects; says what is expected.
+            RuntimeMissingError: unpacking needs zstandard.
+        """
         return tuple(
             {
-                tensor.name: self._values(there[wire_name(subject, tensor.name)], tensor)
-                for tensor in self.tensors
+                tensor.name: self._values(array, tensor)
+                for tensor, array in zip(self.tensors, row, strict=True)
             }
-            for subject in range(subjects)
+            for row in unpack_part(part, self._travelling)
         )
 
-    def _values(self, came: Tensor, wanted: FlowTensor) -> Array:
-        data = came.data
-        if data.shape == wanted.shape and data.dtype == np.uint8 and self.takes_pixels(wanted.name):
-            if np.float32(came.scale) != np.float32(PIXEL_SCALE) or came.zero_point:
-                raise TaskError(
-                    f"{came.name} has scale {came.scale:g}, expected are pixels of scale {PIXEL_SCALE:g}"
-                )
-            return encode_image(data[0].view(np.uint8), spec_of(wanted))  # the headset's own arithmetic
-        if data.shape != wanted.shape or data.dtype != np.dtype(wanted.dtype):
-            raise TaskError(
-                f"{came.name} is {data.dtype} {data.shape}, expected is {wanted.dtype} {wanted.shape}"
-            )
-        return data
+    def _values(self, came: Array, wanted: FlowTensor) -> Array:
+        if not self.takes_pixels(wanted.name):
+            return came
+        return encode_image(came[0].view(np.uint8), spec_of(wanted))  # the headset's own arithmetic
 
 
 def spec_of(tensor: FlowTensor) -> TensorSpec:
@@ -95,8 +92,3 @@ def spec_of(tensor: FlowTensor) -> TensorSpec:
         scale=tensor.scale,
         zero_point=tensor.zero_point,
     )
-
-
-def _listed(names: Mapping[str, object], most: int = 4) -> str:
-    shown = [name[:64] for name in list(names)[:most]]
-    return ", ".join(shown) + (" …" if len(names) > most else "")

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.errors import PackingError, RuntimeMissingError
-from inference.runtimes.base import Array
+from inference.runtimes.base import Array, TensorSpec
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -74,7 +74,7 @@ def pack(arrays: Sequence[Array], /, *, packed: bool, channels_last: bool) -> by
             raise PackingError(
                 f"a {array.dtype.name} tensor of shape {array.shape} does not travel: cut the model elsewhere"
             )
-        method, body = _body(array, packed=packed, channels_last=channels_last)
+        method, body = body_of(array, packed=packed, channels_last=channels_last)
         head.append(_ROW.pack(method, _DTYPES.index(array.dtype.name), array.ndim))
         head.append(struct.pack(f"<{array.ndim + 1}I", *array.shape, len(body)))
         bodies.append(body)
@@ -115,7 +115,12 @@ def break_even_bps(*, raw_bytes: int, packed_bytes: int, encode_ns: float, decod
     return max(0, raw_bytes - packed_bytes) * 8e9 / max(encode_ns + decode_ns, 1.0)
 
 
-def _body(array: Array, *, packed: bool, channels_last: bool) -> tuple[Method, bytes]:
+def body_of(array: Array, /, *, packed: bool, channels_last: bool) -> tuple[Method, bytes]:
+    """One tensor's bytes, and how they are written: raw too where packing gains nothing.
+
+    Raises:
+        RuntimeMissingError: packing needs zstandard.
+    """
     plain = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
     if not packed or not array.size:
         return Method.RAW, plain.tobytes()
@@ -127,6 +132,19 @@ def _body(array: Array, *, packed: bool, channels_last: bool) -> tuple[Method, b
     np.subtract(planes[1:], planes[:-1], out=steps[1:])
     body: bytes = _zstandard().ZstdCompressor(level=_ZSTD_LEVEL).compress(steps)
     return (method, body) if len(body) < array.nbytes else (Method.RAW, plain.tobytes())
+
+
+def values_of(body: memoryview, method: Method, spec: TensorSpec, /) -> Array:
+    """One tensor back from its bytes, of the spec's type and shape; raw ones are views where aligned, else copies.
+
+    Raises:
+        PackingError: the bytes are not this tensor; nothing is unpacked that is larger than it.
+        RuntimeMissingError: unpacking needs zstandard.
+    """
+    dtype = np.dtype(spec.dtype).newbyteorder("<")
+    row = _Row(method=method, dtype=dtype, shape=tuple(spec.shape), body_bytes=len(body))
+    _check_row(row, name=spec.name)
+    return np.require(_array(row, body), requirements="A")
 
 
 def _array(row: _Row, body: memoryview) -> Array:
@@ -190,11 +208,15 @@ def _row(view: memoryview, position: int) -> tuple[_Row, int]:
     )
     if row.payload_bytes > MAX_TOTAL_BYTES or _is_too_large(row.shape):
         raise PackingError(f"a tensor of shape {row.shape} is larger than any that travels")
-    if row.method is Method.RAW and row.body_bytes != row.payload_bytes:
-        raise PackingError(f"a raw body of {row.body_bytes} B cannot hold {row.payload_bytes} B")
-    if row.method is Method.PACKED_CHANNELS_FIRST and rank != 4:
-        raise PackingError(f"channels first means rank 4, not {rank}")
+    _check_row(row, name="a tensor")
     return row, position + _SIZE.size * (rank + 1)
+
+
+def _check_row(row: _Row, *, name: str) -> None:
+    if row.method is Method.RAW and row.body_bytes != row.payload_bytes:
+        raise PackingError(f"{name}: a raw body of {row.body_bytes} B cannot hold {row.payload_bytes} B")
+    if row.method is Method.PACKED_CHANNELS_FIRST and len(row.shape) != 4:
+        raise PackingError(f"{name}: channels first means rank 4, not {len(row.shape)}")
 
 
 def _is_too_large(shape: tuple[int, ...]) -> bool:

@@ -37,7 +37,7 @@ class Encoder:
 
 
 def decode(buffer: Buffer, *, stream: str | None = None) -> DataMessage:
-    """Check and read a received message. Payloads and tensors are views of ``buffer``: keep it unchanged.
+    """Check and read a received message. Payloads and arrays are views of ``buffer``: keep it unchanged.
 
     ``stream`` names the row of the stream table the bytes came on; another stream's message is refused.
 

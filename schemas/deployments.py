@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from schemas.fields import Id, Name, Written
+from schemas.messages import PartCoding
 from schemas.placements import MAX_POSITION, Placement
 
 PolicyName = Literal[
@@ -39,6 +40,7 @@ class PartPlacement(Written):
 
     head_end: Annotated[int, Field(ge=0, lt=MAX_POSITION)]
     tail_start: Annotated[int, Field(gt=0, le=MAX_POSITION)]
+    packed: bool = False  # what crosses travels packed, both ways; worth its time on a slow link only
 
     def model_post_init(self, _context: object, /) -> None:
         """Refuse a placement that leaves the worker nothing."""
@@ -51,6 +53,19 @@ class PartPlacement(Written):
     def placement(self) -> Placement:
         """As headers name it."""
         return Placement(start=self.head_end, end=self.tail_start)
+
+    @property
+    def coding(self) -> PartCoding:
+        """How what crosses is written."""
+        return PartCoding.PACKED if self.packed else PartCoding.RAW
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave ``packed`` out where it is not: nodes that do not know it refuse documents that name it."""
+        fields: dict[str, object] = serialize(self)
+        if not self.packed:
+            fields.pop("packed", None)
+        return fields
 
 
 class Weights(Written):

@@ -8,7 +8,7 @@ that FlatBuffers cannot say (counts, lengths, ranges) stand here only.
 from dataclasses import dataclass
 from enum import IntEnum
 
-from schemas.messages import DType, Encoding, Mode, RefusalReason, Task
+from schemas.messages import Encoding, Mode, PartCoding, RefusalReason, Task
 
 FLOAT_MAX = 3.4028234663852886e38  # of float32; a bound that neither infinity nor NaN passes
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
@@ -34,18 +34,12 @@ STRUCTS: dict[str, tuple[str, int]] = {
 ENUMS: dict[str, type[IntEnum]] = {
     "Task": Task,
     "Encoding": Encoding,
-    "DType": DType,
+    "PartCoding": PartCoding,
     "RefusalReason": RefusalReason,
     "Mode": Mode,
 }
-DTYPES: dict[DType, str] = {
-    DType.FLOAT32: "<f4",
-    DType.FLOAT16: "<f2",
-    DType.INT8: "|i1",
-    DType.UINT8: "|u1",
-    DType.INT32: "<i4",
-    DType.INT64: "<i8",
-}
+# tables of the .fbs files that no one writes or reads any more
+RETIRED = frozenset({"Tensor", "TensorFrame"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +55,8 @@ class Field:
     most: int = 0
     allowed: tuple[IntEnum, ...] | None = None  # of an enum; None = every member
     checksummed: bool = False
+    align: int = 4  # of a payload's first byte in the message
+    retired: bool = False  # its id stays taken; never written, never looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +71,15 @@ def _fraction(name: str) -> Field:
     return Field(name, "float", low=0.0, high=1.0)
 
 
-def _payload(name: str) -> Field:
-    return Field(name, "[ubyte]", required=True, most=MAX_PAYLOAD_BYTES, checksummed=True)
+def _payload(name: str, *, required: bool = True, align: int = 4) -> Field:
+    return Field(name, "[ubyte]", required=required, most=MAX_PAYLOAD_BYTES, checksummed=True, align=align)
 
 
 _HEADER = Field("header", "Header", required=True)
 _TIMING = Field("timing", "Timing", required=True)
 _ROIS = 64
+_SUBJECTS = 64
+_VALUES_ALIGN = 16  # so that whatever a tensor's type, a view of its bytes may be used as they came
 _IMAGES = (Encoding.JPEG, Encoding.RGB8, Encoding.GRAY8)
 
 # fmt: off
@@ -115,18 +113,11 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
         Field("rois", "[RoiBox]", most=_ROIS),
         _payload("payload"),
     )),
-    Layout("Tensor", (
-        Field("name", "string", required=True, most=256),
-        Field("dtype", "DType"),
-        Field("shape", "[uint]", most=8),
-        Field("scale", "float"),
-        Field("zero_point", "int"),
-        _payload("data"),
-    )),
-    Layout("TensorFrame", (
+    Layout("Part", (
         _HEADER,
-        Field("tensors", "[Tensor]", required=True, least=1, most=64),
-        Field("rois", "[RoiBox]", most=_ROIS),
+        Field("subjects", "ubyte", high=_SUBJECTS),
+        Field("coding", "PartCoding"),
+        _payload("payload", align=_VALUES_ALIGN),
     )),
     Layout("Audio", (
         _HEADER,
@@ -163,8 +154,11 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
         Field("next_rois", "[RoiBox]", most=_ROIS),
         Field("detections", "[Detection]", most=512),
         Field("texts", "[TextLine]", most=512),
-        Field("tensors", "[Tensor]", most=64),
+        Field("tensors", "[Tensor]", retired=True),
         Field("transcript", "string", most=16_384),
+        Field("part_subjects", "ubyte", high=_SUBJECTS),
+        Field("part_coding", "PartCoding"),
+        _payload("part_payload", required=False, align=_VALUES_ALIGN),
     )),
     Layout("Refusal", (
         _HEADER,
@@ -207,7 +201,7 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
 # file identifier -> (root table, stream that carries it)
 ROOTS: dict[bytes, tuple[str, str]] = {
     b"HWFR": ("Frame", "infer"),
-    b"HWTE": ("TensorFrame", "infer"),
+    b"HWPT": ("Part", "infer"),
     b"HWAU": ("Audio", "infer"),
     b"HWPI": ("Ping", "infer"),
     b"HWRE": ("Result", "result"),

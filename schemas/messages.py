@@ -34,15 +34,11 @@ class Encoding(IntEnum):
     PCM_S16LE = 3
 
 
-class DType(IntEnum):
-    """Element type of a tensor on the wire (little endian)."""
+class PartCoding(IntEnum):
+    """How the values in a part's payload are written."""
 
-    FLOAT32 = 0
-    FLOAT16 = 1
-    INT8 = 2
-    UINT8 = 3
-    INT32 = 4
-    INT64 = 5
+    RAW = 0
+    PACKED = 1
 
 
 class RefusalReason(IntEnum):
@@ -115,22 +111,17 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tensor:
-    """One tensor with its quantisation (scale 0 means none)."""
+class Part:
+    """The values that cross into the worker's part of a model, headset to worker.
 
-    name: str
-    data: NDArray[generic]
-    scale: float = 0.0
-    zero_point: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorFrame:
-    """The live tensors at a cut, headset to worker."""
+    Which tensors, in what order, types and shapes is known from the header's model and placement. ``subjects`` says of
+    how many hands; of none it is a request to prove the placement.
+    """
 
     header: Header
-    tensors: tuple[Tensor, ...]
-    rois: tuple[RoiBox, ...] = ()
+    subjects: int = 0
+    coding: PartCoding = PartCoding.RAW
+    payload: Payload = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +187,7 @@ class TextLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A worker's answer. Only the fields of the header's task are filled."""
+    """A worker's answer. Only the fields of the header's task are filled, those of ``part_…`` as in ``Part``."""
 
     header: Header
     timing: Timing
@@ -204,8 +195,10 @@ class Result:
     next_rois: tuple[RoiBox, ...] = ()
     detections: tuple[Detection, ...] = ()
     texts: tuple[TextLine, ...] = ()
-    tensors: tuple[Tensor, ...] = ()
     transcript: str = ""
+    part_subjects: int = 0
+    part_coding: PartCoding = PartCoding.RAW
+    part_payload: Payload = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,4 +254,4 @@ class Telemetry:
     answered_split: int = 0
 
 
-DataMessage = Frame | TensorFrame | Audio | Ping | Result | Refusal | Telemetry
+DataMessage = Frame | Part | Audio | Ping | Result | Refusal | Telemetry

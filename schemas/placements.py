@@ -4,17 +4,12 @@ Positions count operators of the model's folded graph, so both sides find the sa
 header's model digest names the file. Pure: what a position holds is known to ``inference`` alone.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 from schemas.errors import SchemaError
 
 WHOLE_TASK = 0  # the placement id of a request that starts from pixels and ends in results
 MAX_POSITION = 0xFFFF
-_NAME_BYTES = (
-    40  # a longer tensor name is cut short: stock models have names of 230 bytes, sent with every frame
-)
-_DIGEST_CHARS = 16
 
 
 class PlacementIdError(SchemaError):
@@ -55,12 +50,3 @@ def placement_of(placement_id: int, /) -> Placement:
     if not 0 < placement_id <= 0xFFFF_FFFF:
         raise PlacementIdError(f"{placement_id} names no part of a model: send start << 16 | end")
     return Placement(start=placement_id >> 16, end=placement_id & MAX_POSITION)
-
-
-def wire_name(subject: int, tensor: str, /) -> str:
-    """The name under which a tensor of the ``subject``-th hand, face or line travels: ``0/conv2d_1``."""
-    raw = tensor.encode()
-    if len(raw) > _NAME_BYTES:
-        kept = raw[: _NAME_BYTES - _DIGEST_CHARS - 1].decode(errors="ignore")
-        tensor = f"{kept}~{hashlib.sha256(raw).hexdigest()[:_DIGEST_CHARS]}"
-    return f"{subject}/{tensor}"

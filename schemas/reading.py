@@ -5,13 +5,10 @@ table's builder with the values by field id after each of them was found sound.
 """
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
-import numpy as np
-
 from schemas.errors import MalformedMessage, Reason
-from schemas.layout import DTYPES, LAYOUTS, MAX_PAYLOAD_BYTES
+from schemas.layout import LAYOUTS
 from schemas.messages import (
     SCHEMA_VERSION,
     Audio,
@@ -21,13 +18,12 @@ from schemas.messages import (
     HandResult,
     Header,
     Outcomes,
+    Part,
     Ping,
     Refusal,
     Result,
     RoiBox,
     Telemetry,
-    Tensor,
-    TensorFrame,
     TextLine,
     Timing,
 )
@@ -97,19 +93,16 @@ def _audio(_walk: Walk, values: list[Any]) -> Audio:
     )
 
 
-def _tensor(_walk: Walk, values: list[Any]) -> Tensor:
-    name, dtype, sizes, scale, zero_point, data = values
-    shape = tuple(int(size) for size in sizes)  # Python's own integers do not overflow
-    item = np.dtype(DTYPES[dtype])
-    if prod(shape) * item.itemsize != len(data):
-        raise MalformedMessage(
-            Reason.BAD_VALUE, f"Tensor.data has {len(data)} bytes, {item} of shape {shape} has other"
-        )
-    # One size of 0 makes any product fit, but numpy refuses an array whose other sizes are too large.
-    if prod(size for size in shape if size) * item.itemsize > MAX_PAYLOAD_BYTES:
-        raise MalformedMessage(Reason.BAD_VALUE, f"Tensor.shape {shape} is empty and yet over the limit")
-    array = np.frombuffer(data, item).reshape(shape)
-    return Tensor(name=name, data=array, scale=scale, zero_point=zero_point)
+def _check_subjects(table: str, *, subjects: int, payload: Any) -> None:
+    """What the values must be is known to whoever has the model; that nobody has none is known here."""
+    if payload and not subjects:
+        raise MalformedMessage(Reason.BAD_VALUE, f"{table} has {len(payload)} bytes of values of no subject")
+
+
+def _part(_walk: Walk, values: list[Any]) -> Part:
+    header, subjects, coding, payload = values
+    _check_subjects("Part", subjects=subjects, payload=payload)
+    return Part(header=header, subjects=subjects, coding=coding, payload=payload)
 
 
 def _hand(_walk: Walk, values: list[Any]) -> HandResult:
@@ -129,22 +122,29 @@ def _outcomes(_walk: Walk, values: list[Any]) -> Outcomes:
 
 def _named(kind: Callable[..., object]) -> Builder:
     """A builder for a message whose fields have the names of its table's."""
-    names = [field.name for field in LAYOUTS[kind.__name__].fields]
-    return lambda _walk, values: kind(**dict(zip(names, values, strict=True)))
+    fields = LAYOUTS[kind.__name__].fields
+    names = [(at, field.name) for at, field in enumerate(fields) if not field.retired]
+    return lambda _walk, values: kind(**{name: values[at] for at, name in names})
 
 
+def _result(walk: Walk, values: list[Any]) -> object:
+    subjects, _, payload = values[-3:]  # the newest ids
+    _check_subjects("Result", subjects=subjects, payload=payload)
+    return _NAMED_RESULT(walk, values)
+
+
+_NAMED_RESULT = _named(Result)
 BUILDERS: dict[str, Builder] = {
     "Header": _header,
     "Timing": _named(Timing),
     "Frame": _frame,
-    "Tensor": _tensor,
-    "TensorFrame": _named(TensorFrame),
+    "Part": _part,
     "Audio": _audio,
     "Ping": _named(Ping),
     "HandResult": _hand,
     "Detection": _named(Detection),
     "TextLine": _text_line,
-    "Result": _named(Result),
+    "Result": _result,
     "Refusal": _named(Refusal),
     "Outcomes": _outcomes,
     "Telemetry": _named(Telemetry),

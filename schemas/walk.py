@@ -120,6 +120,11 @@ class Walk:
         return start, count
 
 
+def pass_over(_walk: Walk, _at: int, _check: Check) -> object:
+    """A retired field: whatever it holds is not looked at."""
+    return None
+
+
 def read_plain(walk: Walk, at: int, check: Check) -> object:
     """A scalar of which every bit pattern is a value, or an opaque struct as bytes."""
     return check.unpack(walk.data, at)[0]

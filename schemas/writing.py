@@ -15,15 +15,13 @@ import numpy as np
 
 from schemas.checksum import payload_crc32
 from schemas.errors import EncodeError
-from schemas.layout import DTYPES, ENUMS, IDENTIFIERS, LAYOUTS, SCALARS, STRUCTS, Field
-from schemas.messages import DataMessage, DType, Outcomes, RoiBox, Tensor
+from schemas.layout import ENUMS, IDENTIFIERS, LAYOUTS, SCALARS, STRUCTS, Field
+from schemas.messages import DataMessage, Outcomes, RoiBox
 
-TENSOR_ALIGNMENT_BYTES = 16
 _EMPTY = bytes(8)  # serves as empty vector and as empty string: a count of 0, then the string's end mark
 _MISFITS = (struct.error, OverflowError, TypeError)  # what struct raises for a value that does not fit
 _ROI = struct.Struct("<5f")
 _ROI_VALUES = attrgetter("center_x", "center_y", "width", "height", "rotation_rad")
-_CODES: dict[str, DType] = {text: dtype for dtype, text in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +37,13 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Form:
-    """One table: its constant vtable, its body as one struct, its fields by id."""
+    """One table: its constant vtable, its body as one struct, its fields."""
 
     vtable: bytes
     body: struct.Struct
-    slots: tuple[_Slot, ...]
-    packed: tuple[int, ...]  # ids in the order of the body
-    values: Callable[[Any], Sequence[Any]]  # the message's values by id
+    slots: tuple[_Slot, ...]  # by id, without retired fields
+    packed: tuple[int, ...]  # slots in the order of the body
+    values: Callable[[Any], Sequence[Any]]  # the message's values by slot
     checksum_at: int  # place of the payload's checksum in the body; 0 = this table has none
 
 
@@ -136,8 +134,9 @@ def _string(out: _Out, text: str, at: int, _slot: _Slot) -> int:
 def _payload(out: _Out, payload: Any, at: int, slot: _Slot) -> int:
     raw = payload if isinstance(payload, bytes | bytearray) else memoryview(payload).cast("B")
     out.payloads.append(raw)
-    align = TENSOR_ALIGNMENT_BYTES if slot.field.name == "data" else 4
-    start = out.add(len(raw).to_bytes(4, "little"), align=align, ahead=4)
+    if not raw:
+        return out.empty(at) - at
+    start = out.add(len(raw).to_bytes(4, "little"), align=slot.field.align, ahead=4)
     out.add(raw, align=1)
     return start - at
 
@@ -174,17 +173,8 @@ def _tables(out: _Out, messages: Sequence[object], at: int, slot: _Slot) -> int:
     return start - at
 
 
-def _tensor_values(tensor: Tensor) -> tuple[Any, ...]:
-    little = tensor.data.astype(tensor.data.dtype.newbyteorder("<"), copy=False)
-    code = _CODES.get(little.dtype.str)
-    if code is None:
-        raise EncodeError(f"tensor {tensor.name!r} is {little.dtype}; the wire has {sorted(_CODES)}")
-    return tensor.name, code, little.shape, tensor.scale, tensor.zero_point, little.tobytes()
-
-
 _HEADER_VALUES = attrgetter(*(field.name for field in LAYOUTS["Header"].fields[:-1]))
 _VALUES: dict[str, Callable[[Any], Sequence[Any]]] = {
-    "Tensor": _tensor_values,
     "Outcomes": attrgetter(*Outcomes.__dataclass_fields__),
     # the checksum's place is filled when the payload is known
     "Header": lambda header: (*_HEADER_VALUES(header), 0),
@@ -216,7 +206,8 @@ def _alignment(letters: str, size: int) -> int:
 
 
 def _form(name: str) -> _Form:
-    fields = LAYOUTS[name].fields
+    known = LAYOUTS[name].fields
+    fields = [field for field in known if not field.retired]
     kinds = [_kind(field) for field in fields]
     # widest alignment first leaves no gap between fields
     order = sorted(range(len(fields)), key=lambda key: -_alignment(*kinds[key][:2]))
@@ -225,8 +216,10 @@ def _form(name: str) -> _Form:
         places[key] = at
         at += kinds[key][1]
     body = struct.Struct("<i" + "".join(kinds[key][0] for key in order))
+    rest = iter(places)
+    entries = [0 if field.retired else next(rest) for field in known]
     return _Form(
-        vtable=struct.pack(f"<{2 + len(fields)}H", 4 + 2 * len(fields), body.size, *places),
+        vtable=struct.pack(f"<{2 + len(known)}H", 4 + 2 * len(known), body.size, *entries),
         body=body,
         slots=tuple(
             _Slot(where=f"{name}.{field.name}", letters=letters, at=place, field=field, write=write)

@@ -1,6 +1,6 @@
 """The hand task in parts: the landmark model's middle runs elsewhere, palms, head and tail here.
 
-``look`` gives the tensors that travel, ``finish`` takes those that came back; on one kernel path the hands are
+``look`` gives the tensors that travel, ``read_back`` checks those that came back, ``finish`` takes them; on one kernel path the hands are
 those of ``HandTask.run``, byte for byte. One instance belongs to one thread; between the two calls any number of
 other frames may be looked at. Pure but for the models it runs.
 """
@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.errors import TaskError
+from inference.errors import InferenceError, TaskError
 from inference.live_tensors import Edge, spec_of
+from inference.part_payload import PartPayload
 from inference.placed import Part, open_part
 from inference.runtimes.base import Array, Runtime
 from inference.split import SplitModel
@@ -21,19 +22,21 @@ from inference.tasks.hands import Hand, HandsResult, HandTask
 from inference.tasks.landmark import decode_landmarks, hand_crop
 from inference.tasks.roi import Roi
 from inference.tasks.tensors import encode_image
-from schemas.messages import Tensor
+from schemas.messages import PartCoding
 from schemas.placements import Placement
+
+Returned = tuple[dict[str, Array], ...]  # of each region, what the worker's part yields, by tensor name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Looked:
     """A frame of ``width`` x ``height`` pixels after its head: what travels, and what the tail needs besides.
 
-    ``tensors`` is empty where no region was found: then ``finish`` has nothing to wait for.
+    ``live`` is of no subject where no region was found: then ``finish`` has nothing to wait for.
     """
 
     rois: tuple[Roi, ...]
-    tensors: tuple[Tensor, ...]
+    live: PartPayload
     kept: tuple[Mapping[str, Array], ...]  # per region, by tensor name
     width: int
     height: int
@@ -57,9 +60,11 @@ class SplitHands:
         head: Part | None,
         tail: Part | None,
         clock_ns: Callable[[], int],
+        coding: PartCoding = PartCoding.RAW,
     ) -> None:
         flow = split.flow
         self.placement = placement
+        self._coding = coding
         self._task = task
         self.head, self.tail = head, tail
         self._clock_ns = clock_ns
@@ -71,15 +76,12 @@ class SplitHands:
     @property
     def up_bytes(self) -> int:
         """Bytes of tensors that travel to the worker for each hand."""
-        return sum(
-            tensor.payload_bytes // (4 if self._up.takes_pixels(tensor.name) else 1)
-            for tensor in self._up.tensors
-        )
+        return self._up.payload_bytes
 
     @property
     def down_bytes(self) -> int:
         """Bytes of tensors that come back from the worker for each hand."""
-        return sum(tensor.payload_bytes for tensor in self._down.tensors)
+        return self._down.payload_bytes
 
     def blank_return(self) -> dict[str, Array]:
         """Zeros in the shape of what a worker returns for one hand, by tensor name."""
@@ -91,24 +93,25 @@ class SplitHands:
         Raises:
             TaskError: the image is not uint8 of shape (H, W, 3).
             ModelRunError: the engine failed.
+            RuntimeMissingError: packing needs zstandard.
         """
         started_ns = self._clock_ns()
         regions, searched = self._task.where(image_rgb, rois=rois)
         found_ns = self._clock_ns()
-        tensors: list[Tensor] = []
+        sent: list[dict[str, Array]] = []
         kept = []
-        for number, roi in enumerate(regions):
+        for roi in regions:
             crop = hand_crop(image_rgb, roi)
             values: dict[str, Array] = {self._input.name: encode_image(crop, self._input)}
             if self.head is not None:
                 values |= self.head.run(values)
             pixels = {name: crop[np.newaxis] for name in values if self._up.takes_pixels(name)}
-            tensors.extend(self._up.pack(number, values | pixels))
+            sent.append(values | pixels)
             kept.append(values)
         height, width = image_rgb.shape[:2]
         return Looked(
             rois=tuple(regions),
-            tensors=tuple(tensors),
+            live=self._up.pack(sent, coding=self._coding),
             kept=tuple(kept),
             width=width,
             height=height,
@@ -116,26 +119,29 @@ class SplitHands:
             timings_ns={"palm": found_ns - started_ns, "head": self._clock_ns() - found_ns},
         )
 
-    def misfit(self, looked: Looked, returned: Sequence[Tensor]) -> str:
-        """Why ``finish`` would refuse what came back, empty where it fits; looks at names, shapes and types alone."""
-        try:
-            self._down.unpack(returned, subjects=len(looked.rois))
-        except TaskError as error:
-            return str(error)
-        return ""
-
-    def finish(self, looked: Looked, returned: Sequence[Tensor]) -> HandsResult:
-        """Run the tail on what the worker returned and read the hands.
+    def read_back(self, looked: Looked, part: PartPayload) -> Returned:
+        """What a worker sent back, read and checked; packed tensors are unpacked here.
 
         Raises:
-            TaskError: what came back is not what this placement returns; says what is expected.
+            TaskError: it is not what this placement returns for this frame; says what is expected.
+        """
+        if part.subjects != len(looked.rois):
+            raise TaskError(f"tensors of {part.subjects} hands came back, expected are {len(looked.rois)}")
+        try:
+            return self._down.unpack(part)
+        except InferenceError as error:
+            raise TaskError(f"what came back is not this placement's: {error}") from error
+
+    def finish(self, looked: Looked, returned: Returned) -> HandsResult:
+        """Run the tail on what ``returned`` gave and read the hands.
+
+        Raises:
             ModelRunError: the engine failed.
         """
         started_ns = self._clock_ns()
-        answers = self._down.unpack(returned, subjects=len(looked.rois))
         seen = [
             self._judge(dict(kept) | answer, roi, looked)
-            for kept, answer, roi in zip(looked.kept, answers, looked.rois, strict=True)
+            for kept, answer, roi in zip(looked.kept, returned, looked.rois, strict=True)
         ]
         timings_ns = looked.timings_ns | {"tail": self._clock_ns() - started_ns}
         return self._task.result(
@@ -164,6 +170,7 @@ def open_split_hands(
     runtime: Runtime,
     clock_ns: Callable[[], int],
     threads: int = 1,
+    coding: PartCoding = PartCoding.RAW,
 ) -> SplitHands:
     """Open head and tail of the landmark model for a placement.
 
@@ -180,6 +187,8 @@ def open_split_hands(
         tail = open_part(split, end, last, runtime=runtime, threads=threads) if end < last else None
         if tail is not None:
             stack.callback(tail.close)
-        hands = SplitHands(task, split=split, placement=placement, head=head, tail=tail, clock_ns=clock_ns)
+        hands = SplitHands(
+            task, split=split, placement=placement, head=head, tail=tail, clock_ns=clock_ns, coding=coding
+        )
         stack.pop_all()
     return hands

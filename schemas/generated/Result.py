@@ -150,38 +150,54 @@ class Result(object):
         return o == 0
 
     # Result
-    def Tensors(self, j):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(16))
-        if o != 0:
-            x = self._tab.Vector(o)
-            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 4
-            x = self._tab.Indirect(x)
-            from schemas.generated.Tensor import Tensor
-            obj = Tensor()
-            obj.Init(self._tab.Bytes, x)
-            return obj
-        return None
-
-    # Result
-    def TensorsLength(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(16))
-        if o != 0:
-            return self._tab.VectorLen(o)
-        return 0
-
-    # Result
-    def TensorsIsNone(self):
-        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(16))
-        return o == 0
-
-    # Result
     def Transcript(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
         if o != 0:
             return self._tab.String(o + self._tab.Pos)
         return None
 
-def ResultStart(builder): builder.StartObject(8)
+    # Result
+    def PartSubjects(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, o + self._tab.Pos)
+        return 0
+
+    # Result
+    def PartCoding(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(22))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, o + self._tab.Pos)
+        return 0
+
+    # Result
+    def PartPayload(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint8Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 1))
+        return 0
+
+    # Result
+    def PartPayloadAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint8Flags, o)
+        return 0
+
+    # Result
+    def PartPayloadLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Result
+    def PartPayloadIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
+        return o == 0
+
+def ResultStart(builder): builder.StartObject(11)
 def Start(builder):
     return ResultStart(builder)
 def ResultAddHeader(builder, header): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(header), 0)
@@ -214,15 +230,21 @@ def AddTexts(builder, texts):
 def ResultStartTextsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def StartTextsVector(builder, numElems):
     return ResultStartTextsVector(builder, numElems)
-def ResultAddTensors(builder, tensors): builder.PrependUOffsetTRelativeSlot(6, flatbuffers.number_types.UOffsetTFlags.py_type(tensors), 0)
-def AddTensors(builder, tensors):
-    return ResultAddTensors(builder, tensors)
-def ResultStartTensorsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
-def StartTensorsVector(builder, numElems):
-    return ResultStartTensorsVector(builder, numElems)
 def ResultAddTranscript(builder, transcript): builder.PrependUOffsetTRelativeSlot(7, flatbuffers.number_types.UOffsetTFlags.py_type(transcript), 0)
 def AddTranscript(builder, transcript):
     return ResultAddTranscript(builder, transcript)
+def ResultAddPartSubjects(builder, partSubjects): builder.PrependUint8Slot(8, partSubjects, 0)
+def AddPartSubjects(builder, partSubjects):
+    return ResultAddPartSubjects(builder, partSubjects)
+def ResultAddPartCoding(builder, partCoding): builder.PrependUint8Slot(9, partCoding, 0)
+def AddPartCoding(builder, partCoding):
+    return ResultAddPartCoding(builder, partCoding)
+def ResultAddPartPayload(builder, partPayload): builder.PrependUOffsetTRelativeSlot(10, flatbuffers.number_types.UOffsetTFlags.py_type(partPayload), 0)
+def AddPartPayload(builder, partPayload):
+    return ResultAddPartPayload(builder, partPayload)
+def ResultStartPartPayloadVector(builder, numElems): return builder.StartVector(1, numElems, 1)
+def StartPartPayloadVector(builder, numElems):
+    return ResultStartPartPayloadVector(builder, numElems)
 def ResultEnd(builder): return builder.EndObject()
 def End(builder):
     return ResultEnd(builder)

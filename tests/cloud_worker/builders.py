@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from cloud_worker.request import Request, Work
-from schemas.messages import Encoding, Frame, Header, Payload, RoiBox, Task, Tensor, TensorFrame
+from schemas.messages import Encoding, Frame, Header, Part, Payload, RoiBox, Task
 
 BOOT = bytes(range(16))
 MS = 1_000_000
@@ -60,8 +60,8 @@ def frame(
     )
 
 
-def tensor_frame(**head: object) -> TensorFrame:
-    return TensorFrame(header=header(**head), tensors=(Tensor(name="live", data=np.zeros(4, np.float32)),))
+def part(**head: object) -> Part:
+    return Part(header=header(**head), subjects=1, payload=bytes(16))
 
 
 def request(

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from cloud_worker.intake import Intake, IntakeConfig, Offer
 from schemas.messages import Audio, Encoding, RefusalReason, Task
-from tests.cloud_worker.builders import MS, frame, header, request, tensor_frame
+from tests.cloud_worker.builders import MS, frame, header, part, request
 
 LOADED, CUTTABLE = b"\x07" * 32, b"\x09" * 32
 CONFIG = IntakeConfig(
@@ -21,18 +21,18 @@ REFUSED = [
     ("a task this worker lacks", request(task=Task.DETECT), RefusalReason.UNSUPPORTED_TASK),
     ("a message of another kind", request(message=AUDIO), RefusalReason.UNSUPPORTED_TASK),
     ("a placement nobody announced", request(placement_id=9), RefusalReason.UNKNOWN_PLACEMENT),
-    ("tensors without a cut", request(message=tensor_frame()), RefusalReason.UNKNOWN_PLACEMENT),
+    ("tensors without a cut", request(message=part()), RefusalReason.UNKNOWN_PLACEMENT),
     (
         "tensors for a task that is not answered in parts",
-        request(message=tensor_frame(placement_id=3, task=Task.TEXT)),
+        request(message=part(placement_id=3, task=Task.TEXT)),
         RefusalReason.UNKNOWN_PLACEMENT,
     ),
     (
         "tensors of a model that is answered whole only",
-        request(message=tensor_frame(placement_id=3, model_digest=LOADED)),
+        request(message=part(placement_id=3, model_digest=LOADED)),
         RefusalReason.UNKNOWN_MODEL,
     ),
-    ("tensors of no model", request(message=tensor_frame(placement_id=3)), RefusalReason.UNKNOWN_MODEL),
+    ("tensors of no model", request(message=part(placement_id=3)), RefusalReason.UNKNOWN_MODEL),
     (
         "a frame for a model that is answered in parts only",
         request(model_digest=CUTTABLE),
@@ -62,7 +62,7 @@ def test_the_loaded_model_may_be_asked_for_by_name_or_left_open():
 
 
 def test_live_tensors_of_a_model_that_is_cut_here_are_let_through_to_who_knows_its_placements():
-    asked = request(message=tensor_frame(placement_id=3, model_digest=CUTTABLE))
+    asked = request(message=part(placement_id=3, model_digest=CUTTABLE))
     assert Intake(CONFIG).offer(asked, now_ns=0) == ()
 
 

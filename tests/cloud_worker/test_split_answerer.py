@@ -1,7 +1,9 @@
 """A worker's parts: proved before they are used, exact when they are, refused with what was expected otherwise."""
 
 import json
+import struct
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import asdict, replace
@@ -9,6 +11,7 @@ from dataclasses import asdict, replace
 import cv2
 import numpy as np
 import pytest
+import zstandard
 
 from cloud_worker.errors import CannotAnswerError
 from cloud_worker.models import hands_kitchen
@@ -17,13 +20,15 @@ from cloud_worker.proof_plan import ProofLimits, Verdict
 from cloud_worker.proofs import NICENESS, Proofs, prove_in_child
 from cloud_worker.split_answerer import MAX_OPEN, SplitAnswerer
 from inference.live_tensors import Edge
+from inference.packing import Method
 from inference.parity import KernelPath, ParityReport
+from inference.part_payload import NOTHING
 from inference.placed import open_part
 from inference.runtimes.registry import open_runtime
 from inference.tasks.landmark import hand_crop
 from inference.tasks.roi import Roi
 from schemas.documents import MAX_PLACEMENTS
-from schemas.messages import RefusalReason, Task, Tensor, TensorFrame
+from schemas.messages import Part, PartCoding, RefusalReason, Task
 from schemas.placements import Placement
 from tests.cloud_worker.builders import header, request
 from tests.cloud_worker.conftest import until
@@ -73,7 +78,7 @@ def answerer(proofs, runtime):
     return SplitAnswerer(proofs, runtime=runtime, threads=1, max_subjects=2, clock_ns=lambda: 0)
 
 
-def live(model, runtime, crop, placement, *, subjects=1):
+def live(model, runtime, crop, placement, *, subjects=1, coding=PartCoding.RAW):
     """What a headset sends of a crop at a placement."""
     name = model.split.flow.tensors[model.split.flow.inputs[0]].name
     edge = Edge(model.split, model.split.part_inputs(placement.start, placement.end))
@@ -83,12 +88,15 @@ def live(model, runtime, crop, placement, *, subjects=1):
         head = open_part(model.split, 0, placement.start, runtime=runtime)
         values = head.run({name: np.multiply(crop, np.float32(1 / 255), dtype=np.float32)[np.newaxis]})
         head.close()
-    return tuple(tensor for subject in range(subjects) for tensor in edge.pack(subject, values))
+    return edge.pack([values] * subjects, coding=coding)
 
 
-def ask(model, placement, tensors):
-    head = header(placement_id=placement.id, model_digest=model.digest)
-    return request(message=TensorFrame(header=head, tensors=tensors))
+def message(head, sent):
+    return Part(header=head, subjects=sent.subjects, coding=sent.coding, payload=sent.payload)
+
+
+def ask(model, placement, sent):
+    return request(message=message(header(placement_id=placement.id, model_digest=model.digest), sent))
 
 
 def refusal(split, asked):
@@ -102,16 +110,20 @@ def prove(proofs, model, placement):
     until(lambda: proofs.is_proved(model.digest, placement), what="the proof")
 
 
+@pytest.mark.parametrize("coding", PartCoding)
 @pytest.mark.parametrize("placement", [U_SHAPE, Placement(start=0, end=63), Placement(start=0, end=42)])
-def test_a_proved_part_gives_the_bytes_of_the_whole_models_tensors(placement, model, runtime, crop, sound):
+def test_a_proved_part_gives_the_bytes_of_the_whole_models_tensors(
+    placement, coding, model, runtime, crop, sound
+):
     prove(sound, model, placement)
     split = answerer(sound, runtime)
-    answer = split.answer(ask(model, placement, live(model, runtime, crop, placement, subjects=2)))
+    sent = live(model, runtime, crop, placement, subjects=2, coding=coding)
+    answer = split.answer(ask(model, placement, sent))
     part = open_part(model.split, 0, placement.end, runtime=runtime)
     expected = part.run({"input_1": np.multiply(crop, np.float32(1 / 255), dtype=np.float32)[np.newaxis]})
     names = model.split.part_outputs(placement.start, placement.end)
-    back = Edge(model.split, names).unpack(answer.tensors, subjects=2)
-    assert answer.model_digest == model.digest
+    back = Edge(model.split, names).unpack(answer.part)
+    assert (answer.model_digest, answer.part.coding, len(back)) == (model.digest, coding, 2)
     for row in back:
         assert {name: row[name].tobytes() for name in names} == {
             name: expected[name].tobytes() for name in names
@@ -135,7 +147,7 @@ def test_an_unproved_placement_is_refused_until_its_proof_is_there(model, models
     gate.set()
     assert told.wait(20)
     assert proofs.placements() == {model.digest.hex(): (U_SHAPE.id,)}
-    assert split.answer(asked).tensors
+    assert split.answer(asked).part.payload
     split.close()
     proofs.stop()
 
@@ -180,45 +192,59 @@ def test_more_placements_than_a_presence_may_name_push_out_the_least_used(model,
     proofs.stop()
 
 
-def changed(name):
-    def change(tensors):
-        first, *rest = tensors
-        data = first.data
-        rows = {
-            "missing": (),
-            "two hands, one short": (*tensors, replace(first, name="1/x")),
-            "unknown": (replace(first, name="0/no such tensor"), *rest),
-            "of a hand that is not there": (replace(first, name=f"1{first.name[1:]}"), *rest),
-            "of another shape": (replace(first, data=data.reshape(-1)), *rest),
-            "empty": (replace(first, data=np.zeros((0,), data.dtype)), *rest),
-            "of another type": (replace(first, data=data.astype(np.int8)), *rest),
-            "many": tuple(Tensor(name=f"{n}/x", data=np.zeros(1, np.int8)) for n in range(64)),
-        }
-        return rows[name]
+BOMB = zstandard.ZstdCompressor().compress(bytes(1 << 26))
+BOMB_HEAD = struct.pack("<BI", Method.PACKED, len(BOMB))
 
-    return change
+# what comes instead of one hand's values -> refused as, and what is said of it
+WRONG = {
+    "nobody's": (lambda _sent: NOTHING, RefusalReason.MALFORMED, "expected is one at least"),
+    "short": (
+        lambda sent: replace(sent, payload=sent.payload[:-1]),
+        RefusalReason.MALFORMED,
+        "B of values came, expected are",
+    ),
+    "of two hands, one short": (
+        lambda sent: replace(sent, subjects=2),
+        RefusalReason.MALFORMED,
+        "B of values came, expected are",
+    ),
+    "of more hands than are looked at": (
+        lambda sent: replace(sent, subjects=3),
+        RefusalReason.TOO_LARGE,
+        "allowed are 2",
+    ),
+    "raw and called packed": (
+        lambda sent: replace(sent, coding=PartCoding.PACKED),
+        RefusalReason.MALFORMED,
+        "packed",
+    ),
+    "a bomb": (
+        lambda sent: replace(sent, coding=PartCoding.PACKED, payload=BOMB_HEAD + BOMB),
+        RefusalReason.MALFORMED,
+        "does not hold the",
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("missing", RefusalReason.MALFORMED),
-        ("two hands, one short", RefusalReason.MALFORMED),
-        ("unknown", RefusalReason.MALFORMED),
-        ("of a hand that is not there", RefusalReason.MALFORMED),
-        ("of another shape", RefusalReason.MALFORMED),
-        ("empty", RefusalReason.MALFORMED),
-        ("of another type", RefusalReason.MALFORMED),
-        ("many", RefusalReason.TOO_LARGE),
-    ],
-)
-def test_tensors_that_the_part_does_not_read_are_refused(name, reason, model, runtime, crop, sound):
+@pytest.mark.parametrize("name", WRONG)
+def test_values_that_the_part_does_not_read_are_refused(name, model, runtime, crop, sound):
+    wrong, reason, said = WRONG[name]
     prove(sound, model, U_SHAPE)
     split = answerer(sound, runtime)
-    tensors = changed(name)(live(model, runtime, crop, U_SHAPE))
-    refused = refusal(split, ask(model, U_SHAPE, tensors))
+    refused = refusal(split, ask(model, U_SHAPE, wrong(live(model, runtime, crop, U_SHAPE))))
     assert refused.reason is reason
-    assert "expected" in refused.detail or "allowed" in refused.detail
+    assert said in refused.detail
+    split.close()
+
+
+def test_a_worker_that_cannot_unpack_says_how_to_send(model, runtime, crop, sound, monkeypatch):
+    prove(sound, model, U_SHAPE)
+    split = answerer(sound, runtime)
+    sent = live(model, runtime, crop, U_SHAPE, coding=PartCoding.PACKED)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    refused = refusal(split, ask(model, U_SHAPE, sent))
+    assert refused.reason is RefusalReason.UNSUPPORTED_TASK
+    assert "send them raw" in refused.detail
     split.close()
 
 
@@ -230,11 +256,9 @@ def test_positions_models_and_ids_that_cannot_be_are_refused_without_a_proof(mod
     assert beyond.reason is RefusalReason.UNKNOWN_PLACEMENT
     assert "6400 is no legal cut" in beyond.detail
     backwards = header(placement_id=59 << 16 | 20, model_digest=model.digest)
-    assert (
-        "cannot be" in refusal(split, request(message=TensorFrame(header=backwards, tensors=tensors))).detail
-    )
+    assert "cannot be" in refusal(split, request(message=message(backwards, tensors))).detail
     stranger = header(placement_id=U_SHAPE.id, model_digest=b"\x01" * 32)
-    refused = refusal(split, request(message=TensorFrame(header=stranger, tensors=tensors)))
+    refused = refusal(split, request(message=message(stranger, tensors)))
     assert refused.reason is RefusalReason.UNKNOWN_MODEL
     assert refusal(split, request()).reason is RefusalReason.UNSUPPORTED_TASK
 
@@ -244,7 +268,7 @@ def test_a_slot_keeps_a_bounded_number_of_parts_open(model, runtime, crop, sound
     for start, end in MIDDLES:
         placement = Placement(start=start, end=end)
         prove(sound, model, placement)
-        assert split.answer(ask(model, placement, live(model, runtime, crop, placement))).tensors
+        assert split.answer(ask(model, placement, live(model, runtime, crop, placement))).part.payload
     assert len(MIDDLES) > MAX_OPEN == len(split._open)
     split.close()
     assert not split._open

@@ -5,11 +5,12 @@ from contextlib import closing
 import numpy as np
 
 from inference.live_tensors import Edge
+from inference.part_payload import PartPayload
 from inference.placed import open_part
 from inference.runtimes.registry import open_runtime
 from inference.split import split_model
 from schemas.documents import WorkerPresence, parse_document
-from schemas.messages import Refusal, RefusalReason, Result, TensorFrame
+from schemas.messages import Part, PartCoding, Refusal, RefusalReason, Result
 from schemas.placements import Placement
 from schemas.topics import topic
 from tests.cloud_worker.builders import header
@@ -19,7 +20,7 @@ from tests.cloud_worker.test_worker_process import SECOND, finish, worker_proces
 PLACEMENT = Placement(start=20, end=59)
 
 
-def test_a_placement_is_refused_then_proved_then_offered_and_answered_exactly(
+def test_a_placement_is_refused_then_proved_then_offered_and_answered_exactly_raw_and_packed(
     mosquitto, models_dir, tmp_path
 ):
     split = split_model((models_dir / "hand_landmark_full.tflite").read_bytes())
@@ -29,7 +30,8 @@ def test_a_placement_is_refused_then_proved_then_offered_and_answered_exactly(
         live = head.run({"input_1": noise})
     with closing(open_part(split, PLACEMENT.start, PLACEMENT.end, runtime=runtime)) as part:
         expected = part.run(live)
-    tensors = Edge(split, split.part_inputs(PLACEMENT.start, PLACEMENT.end)).pack(0, live)
+    up = Edge(split, split.part_inputs(PLACEMENT.start, PLACEMENT.end))
+    sent = [up.pack([live], coding=coding) for coding in (PartCoding.RAW, *PartCoding)]
     seen: list[WorkerPresence] = []
     with (
         worker_process("--models", str(models_dir), folder=tmp_path, url=mosquitto.url) as (process, ready),
@@ -42,17 +44,19 @@ def test_a_placement_is_refused_then_proved_then_offered_and_answered_exactly(
             qos=1,
         )
         asks = [
-            TensorFrame(
+            Part(
                 header=header(
                     frame_id=number, placement_id=PLACEMENT.id, model_digest=digest, budget_us=20 * SECOND
                 ),
-                tensors=tensors,
+                subjects=each.subjects,
+                coding=each.coding,
+                payload=each.payload,
             )
-            for number in (1, 2)
+            for number, each in enumerate(sent, 1)
         ]
         refused = headset.ask(asks[0])
         until(lambda: seen and seen[-1].placements, what="the presence with the placement")
-        answered = headset.ask(asks[1])
+        answers = [headset.ask(ask) for ask in asks[1:]]
         finish(process)
     assert isinstance(refused, Refusal)
     assert (refused.reason, refused.header.frame_id) == (RefusalReason.UNKNOWN_PLACEMENT, 1)
@@ -60,10 +64,13 @@ def test_a_placement_is_refused_then_proved_then_offered_and_answered_exactly(
     online = next(said for said in reversed(seen) if said.online)
     assert online.placements == {digest.hex(): (PLACEMENT.id,)}
     assert set(online.kernels) >= {digest.hex()}
-    assert isinstance(answered, Result)
-    assert (answered.header.model_digest, answered.header.placement_id) == (digest, PLACEMENT.id)
     names = split.part_outputs(PLACEMENT.start, PLACEMENT.end)
-    (back,) = Edge(split, names).unpack(answered.tensors, subjects=1)
-    assert {name: back[name].tobytes() for name in names} == {
-        name: expected[name].tobytes() for name in names
-    }
+    for answered, coding in zip(answers, PartCoding, strict=True):
+        assert isinstance(answered, Result)
+        assert (answered.header.model_digest, answered.header.placement_id) == (digest, PLACEMENT.id)
+        assert (answered.part_subjects, answered.part_coding) == (1, coding)
+        back = PartPayload(subjects=1, coding=coding, payload=answered.part_payload)
+        (row,) = Edge(split, names).unpack(back)
+        assert {name: row[name].tobytes() for name in names} == {
+            name: expected[name].tobytes() for name in names
+        }

@@ -14,11 +14,13 @@ from edge_node.perceive import Perception
 from edge_node.remote import Remote
 from edge_node.replies import RemoteReply
 from edge_node.workers import WorkerBook
+from inference.errors import TaskError
+from inference.part_payload import NOTHING, PartPayload
 from inference.tasks.hands import Hand, HandsResult
 from inference.tasks.hands_split import Looked
 from inference.tasks.roi import Roi
 from schemas.documents import SplitConfig, WorkerPresence
-from schemas.messages import Task, Tensor
+from schemas.messages import PartCoding, Task
 from schemas.placements import Placement
 
 MS = 1_000_000
@@ -43,7 +45,8 @@ ENGINE = Engine(task=NoTask(), label="factory", digest="0" * 64, landmark=Segmen
 
 
 MODEL, KERNEL, PLACEMENT = "a" * 64, "e" * 64, Placement(start=20, end=59)
-LIVE = (Tensor(name="0/conv", data=np.zeros(4, np.float32)),)
+LIVE = PartPayload(subjects=1, coding=PartCoding.RAW, payload=bytes(16))
+BACK = ({"conv": np.zeros(4, np.float32)},)  # what it reads as
 
 
 class NoParts:
@@ -52,12 +55,13 @@ class NoParts:
     def look(self, image_rgb, *, rois=()):
         raise AssertionError("the test's slot does not run jobs")
 
-    def misfit(self, looked, returned):
-        names = ([tensor.name for tensor in tensors] for tensors in (returned, looked.tensors))
-        return "" if next(names) == next(names) else "other tensors"
+    def read_back(self, looked, part):
+        if part is not LIVE:
+            raise TaskError("other tensors")
+        return BACK
 
     def finish(self, looked, returned):
-        assert (looked.tensors, returned) == ((), ())
+        assert (looked.live, returned) == (NOTHING, ())
         return HandsResult(palm_ran=True)
 
 
@@ -69,9 +73,9 @@ CUT_ENGINE = replace(
 )
 
 
-def looked_at(tensors=LIVE):
-    rois = (ROI,) if tensors else ()
-    return Looked(rois=rois, tensors=tensors, kept=({},) * len(rois), width=64, height=36, palm_ran=True)
+def looked_at(live=LIVE):
+    rois = (ROI,) * live.subjects
+    return Looked(rois=rois, live=live, kept=({},) * len(rois), width=64, height=36, palm_ran=True)
 
 
 class Starter:
@@ -204,7 +208,7 @@ class Bench:
             now_ns=self.now_ns,
         )
 
-    def part_reply(self, frame_id, *, refusal="", ask=False, tensors=LIVE, **fields):
+    def part_reply(self, frame_id, *, refusal="", ask=False, part=LIVE, **fields):
         """A worker's word on live tensors, or on the request to prove their placement."""
         self.journey.on_reply(
             RemoteReply(
@@ -218,7 +222,7 @@ class Bench:
                 result=None,
                 refusal=refusal,
                 wanted=self.uplink.parts[-1].wanted,
-                tensors=() if refusal else tensors,
+                part=None if refusal else part,
                 ask=ask,
                 **fields,
             ),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from edge_bench import (
+    BACK,
     CUT_ENGINE,
     ENGINE,
     KERNEL,
@@ -26,6 +27,7 @@ from edge_node.jobs import JobDone, JobKind
 from edge_node.journey import KEPT_HERE_FRAMES
 from edge_node.outcome import Outcome
 from edge_node.perceive import portions
+from inference.part_payload import NOTHING
 
 PROVED = {"kernels": {MODEL: KERNEL}, "placements": {MODEL: (PLACEMENT.id,)}}
 
@@ -60,14 +62,14 @@ def test_a_frame_in_parts_is_a_fresh_answer_of_its_own_path():
     b.wait(4)
     b.local_done()
     (out,) = b.uplink.parts
-    assert (out.frame_id, out.tensors, out.ask) == (frame, LIVE, False)
+    assert (out.frame_id, out.live, out.ask) == (frame, LIVE, False)
     assert (out.wanted.model, out.wanted.kernel, out.wanted.placement_id) == (MODEL, KERNEL, PLACEMENT.id)
     assert b.uplink.frames == []
     b.wait(6)
     b.part_reply(frame)
     assert jobs(b)[1:] == [(JobKind.TAIL, frame)]
-    assert b.starter.jobs[1].returned == LIVE
-    assert b.starter.jobs[1].looked.tensors == LIVE
+    assert b.starter.jobs[1].returned is BACK
+    assert b.starter.jobs[1].looked.live is LIVE
     b.wait(1)
     b.local_done()
     answer = b.answers[frame]
@@ -186,7 +188,7 @@ def test_a_frame_without_hands_is_answered_here_and_nothing_is_sent():
     b = bench()
     frame = b.frame()
     b.wait(4)
-    b.local_done(looked=looked_at(tensors=()))
+    b.local_done(looked=looked_at(NOTHING))
     assert b.uplink.parts == []
     assert (b.answers[frame].path, b.answers[frame].outcome) == (Path.LOCAL, Outcome.FRESH_ON_TIME)
 
@@ -277,7 +279,7 @@ def test_tensors_that_the_part_does_not_return_start_the_whole_run_and_rest_the_
     frame = b.frame()
     b.wait(4)
     b.local_done()
-    b.part_reply(frame, tensors=(replace(LIVE[0], name="0/lie"),))
+    b.part_reply(frame, part=replace(LIVE, payload=bytes(12)))
     assert jobs(b)[-1] == (JobKind.WHOLE, frame)
     b.wait(10)
     b.local_done()

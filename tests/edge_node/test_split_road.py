@@ -5,7 +5,6 @@ import threading
 import time
 
 import cv2
-import numpy as np
 import pytest
 from edge_site import DEVICE, SITE, WORKER, site, until
 
@@ -33,12 +32,15 @@ from schemas.documents import (
     canonical_bytes,
     parse_document,
 )
-from schemas.messages import Frame, Result, Task, Tensor, Timing
+from schemas.messages import Frame, PartCoding, Result, Task, Timing
 from schemas.placements import Placement
 from schemas.topics import topic, topic_filter
 
 PLACE = {"head_end": 20, "tail_start": 59}
-SPLIT = SplitConfig(policy="split", placement=PLACE, deadline_ms=900, reply_timeout_ms=700)
+SPLIT, PACKED = (
+    SplitConfig(policy="split", placement={**PLACE, "packed": packed}, deadline_ms=900, reply_timeout_ms=700)
+    for packed in (False, True)
+)
 
 
 class Photo:
@@ -137,10 +139,11 @@ def paths(here):
     return here.headset._journey.answers.ledger.totals.paths
 
 
-def test_frames_in_parts_are_proved_offered_and_exact(here, worker, maker, hand_photos):
+@pytest.mark.parametrize("config", [SPLIT, PACKED], ids=["raw", "packed"])
+def test_frames_in_parts_are_proved_offered_and_exact(config, here, worker, maker, hand_photos):
     source = Photo(hand_photos["handSrc.jpg"])
     factory = maker.factory()
-    here.boot(factory=factory, split=SPLIT, fps=15, source=source)
+    here.boot(factory=factory, split=config, fps=15, source=source)
     kept = recorded(here.headset._journey.local.engine.parts.hands)
     until(lambda: paths(here)[Path.SPLIT] >= 20, what="frames in parts", timeout_s=60)
     told = here.headset._explain()
@@ -162,6 +165,7 @@ def test_frames_in_parts_are_proved_offered_and_exact(here, worker, maker, hand_
     assert len(seen) >= 20
     for looked, result in seen:
         expected = [factory.task.look(source.image, roi) for roi in looked.rois]
+        assert looked.live.coding is config.placement.coding
         assert [hand.landmarks.tobytes() for hand in result.hands] == [
             hand.landmarks.tobytes() for hand in expected if hand is not None
         ]
@@ -208,7 +212,8 @@ class Liar:
             result = Result(
                 header=asked.header,
                 timing=Timing(received_ns=1),
-                tensors=(Tensor(name="0/lie", data=np.zeros(3, np.float32)),),
+                part_subjects=1,
+                part_payload=bytes(12),
             )
             road.publish(
                 topic("result", site=SITE, device=DEVICE, worker=WORKER, task="hands"),
@@ -217,6 +222,14 @@ class Liar:
             self.told += 1
 
         road.subscribe(topic_filter("infer", site=SITE, worker=WORKER), answer)
+
+
+def test_an_engine_is_cut_anew_where_tensors_are_to_travel_another_way(maker):
+    raw = maker.fitted(maker.factory(), SPLIT)
+    assert maker.fitted(raw, SPLIT) is raw
+    packed = maker.fitted(raw, PACKED)
+    assert (raw.parts.coding, packed.parts.coding) == (PartCoding.RAW, PartCoding.PACKED)
+    assert maker.fitted(packed, SplitConfig()).parts is None
 
 
 def test_a_placement_of_another_model_is_refused_with_the_nearest_cut(maker):

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from inference.errors import GraphError, TaskError
-from inference.live_tensors import PIXEL_SCALE, Edge
+from inference.live_tensors import Edge
+from inference.part_payload import NOTHING, PartPayload
 from inference.placed import open_part
 from inference.runtimes.registry import open_runtime
 from inference.split import split_model
 from inference.tasks.hands import HandTask
 from inference.tasks.hands_split import open_split_hands
 from schemas.codec import Encoder, decode
-from schemas.messages import Header, Task, Tensor, TensorFrame
+from schemas.messages import Header, Part, PartCoding, Task
 from schemas.placements import Placement
 
 
@@ -47,7 +48,7 @@ def photo(hand_photos):
 def hands_at(task, split, runtime):
     opened = []
 
-    def make(start, end):
+    def make(start, end, coding=PartCoding.RAW):
         opened.append(
             open_split_hands(
                 task,
@@ -55,6 +56,7 @@ def hands_at(task, split, runtime):
                 placement=Placement(start=start, end=end),
                 runtime=runtime,
                 clock_ns=time.perf_counter_ns,
+                coding=coding,
             )
         )
         return opened[-1]
@@ -64,20 +66,23 @@ def hands_at(task, split, runtime):
         hands.close()
 
 
-def over_the_wire(tensors):
+def over_the_wire(live):
     header = Header(boot_id=bytes(16), task=Task.HANDS, frame_id=0, capture_ns=0, send_ns=0, budget_us=0)
-    return decode(Encoder().encode(TensorFrame(header=header, tensors=tensors))).tensors
+    message = Part(header=header, subjects=live.subjects, coding=live.coding, payload=live.payload)
+    came = decode(Encoder().encode(message))
+    return PartPayload(subjects=came.subjects, coding=came.coding, payload=came.payload)
 
 
-def middle(split, runtime, placement, tensors, *, subjects):
+def middle(split, runtime, placement, live):
     """What a worker does with them."""
     start, end = placement.start, placement.end
-    came = Edge(split, split.part_inputs(start, end)).unpack(over_the_wire(tensors), subjects=subjects)
+    came = Edge(split, split.part_inputs(start, end)).unpack(over_the_wire(live))
     part = open_part(split, start, end, runtime=runtime)
-    back = Edge(split, split.part_outputs(start, end))
-    returned = [tensor for n, values in enumerate(came) for tensor in back.pack(n, part.run(values))]
+    back = Edge(split, split.part_outputs(start, end)).pack(
+        [part.run(values) for values in came], coding=live.coding
+    )
     part.close()
-    return over_the_wire(tuple(returned))
+    return over_the_wire(back)
 
 
 def same(result, expected):
@@ -86,8 +91,9 @@ def same(result, expected):
     ]
 
 
+@pytest.mark.parametrize("coding", PartCoding)
 @pytest.mark.parametrize("place", ["head-here", "tail-here", "both-here", "all-there"])
-def test_hands_in_parts_are_the_hands_of_the_whole(place, hands_at, task, split, runtime, photo):
+def test_hands_in_parts_are_the_hands_of_the_whole(place, coding, hands_at, task, split, runtime, photo):
     last = len(split.flow.operators)
     start, end = {
         "head-here": (20, last),
@@ -97,33 +103,36 @@ def test_hands_in_parts_are_the_hands_of_the_whole(place, hands_at, task, split,
     }[place]
     expected = task.run(photo)
     assert expected.hands
-    hands = hands_at(start, end)
+    hands = hands_at(start, end, coding)
     looked = hands.look(photo)
-    returned = middle(split, runtime, hands.placement, looked.tensors, subjects=len(looked.rois))
-    result = hands.finish(looked, returned)
+    back = middle(split, runtime, hands.placement, looked.live)
+    assert (looked.live.coding, back.coding) == (coding, coding)
+    result = hands.finish(looked, hands.read_back(looked, back))
     assert same(result, expected)
     assert (result.next_rois, result.palm_ran, result.rejected) == (expected.next_rois, True, 0)
+    if coding is PartCoding.RAW:
+        assert (len(looked.live.payload), len(back.payload)) == (hands.up_bytes, hands.down_bytes)
     if start == 0:
-        assert [tensor.data.dtype for tensor in looked.tensors] == [np.uint8]
-    assert sum(tensor.data.nbytes for tensor in looked.tensors) == hands.up_bytes
+        assert hands.up_bytes == 224 * 224 * 3  # pixels, a quarter of the model's float input
 
 
-def test_two_hands_travel_under_their_numbers_and_do_not_mix(hands_at, task, split, runtime, photo):
+def test_two_hands_travel_one_after_the_other_and_do_not_mix(hands_at, task, split, runtime, photo):
     two = np.concatenate([photo, photo[:, ::-1]], axis=1)
     first = task.run(two, rois=(), search=True)
     rois = (first.next_rois[0], replace(first.next_rois[0], cx=first.next_rois[0].cx + 40.0))
     expected = task.run(two, rois=rois)
     hands = hands_at(20, 59)
     looked = hands.look(two, rois=rois)
-    assert {tensor.name.split("/")[0] for tensor in looked.tensors} == {"0", "1"}
-    returned = middle(split, runtime, hands.placement, looked.tensors, subjects=2)
-    assert same(hands.finish(looked, returned[::-1]), expected)
+    assert (looked.live.subjects, len(looked.live.payload)) == (2, 2 * hands.up_bytes)
+    back = middle(split, runtime, hands.placement, looked.live)
+    assert same(hands.finish(looked, hands.read_back(looked, back)), expected)
 
 
 def test_a_frame_without_hands_needs_no_worker(hands_at):
     hands = hands_at(20, 59)
     looked = hands.look(np.zeros((48, 64, 3), np.uint8))
-    assert looked.tensors == ()
+    assert (looked.live.subjects, looked.live.payload) == (0, b"")
+    assert hands.read_back(looked, NOTHING) == ()
     result = hands.finish(looked, ())
     assert (result.hands, result.palm_ran) == ((), True)
 
@@ -133,12 +142,16 @@ def test_positions_that_are_no_cuts_are_refused_with_the_nearest(hands_at):
         hands_at(20, 64)
 
 
+def packed_as(payload):
+    return lambda back: replace(back, coding=PartCoding.PACKED, payload=payload)
+
+
 WRONG = {
-    "missing": lambda tensors: tensors[1:],
-    "twice": lambda tensors: (*tensors, tensors[0]),
-    "unknown": lambda tensors: (replace(tensors[0], name="7/x"), *tensors[1:]),
-    "shape": lambda tensors: (replace(tensors[0], data=tensors[0].data.reshape(-1)), *tensors[1:]),
-    "dtype": lambda tensors: (replace(tensors[0], data=tensors[0].data.astype(np.float16)), *tensors[1:]),
+    "nothing": lambda _back: NOTHING,
+    "short": lambda back: replace(back, payload=bytes(back.payload)[:-1]),
+    "of two hands": lambda back: replace(back, subjects=2, payload=bytes(back.payload) * 2),
+    "no packed values": packed_as(b"\x01"),
+    "of another coding": lambda back: replace(back, coding=PartCoding.PACKED),
 }
 
 
@@ -146,15 +159,13 @@ WRONG = {
 def test_what_is_not_this_placements_is_refused_with_what_is_expected(wrong, hands_at, split, runtime, photo):
     hands = hands_at(20, 59)
     looked = hands.look(photo)
-    returned = middle(split, runtime, hands.placement, looked.tensors, subjects=1)
+    back = middle(split, runtime, hands.placement, looked.live)
     with pytest.raises(TaskError, match="expected"):
-        hands.finish(looked, WRONG[wrong](returned))
+        hands.read_back(looked, WRONG[wrong](back))
 
 
-def test_pixels_of_another_scale_are_refused(split):
+def test_pixels_become_the_models_input_as_the_headset_would_make_it(split):
     edge = Edge(split, split.part_inputs(0, 42))
-    name = f"0/{split.part_inputs(0, 42)[0]}"
-    pixels = Tensor(name=name, data=np.zeros((1, 224, 224, 3), np.uint8), scale=PIXEL_SCALE)
-    assert edge.unpack([pixels], subjects=1)[0]["input_1"].dtype == np.float32
-    with pytest.raises(TaskError, match="expected are pixels of scale"):
-        edge.unpack([replace(pixels, scale=1.0)], subjects=1)
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 224, 224, 3), np.uint8)
+    (row,) = edge.unpack(edge.pack([{"input_1": pixels}]))
+    assert row["input_1"].tobytes() == np.multiply(pixels, np.float32(1 / 255), dtype=np.float32).tobytes()

@@ -6,7 +6,6 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from schemas.layout import DTYPES
 from schemas.messages import (
     Audio,
     Detection,
@@ -16,6 +15,8 @@ from schemas.messages import (
     Header,
     Mode,
     Outcomes,
+    Part,
+    PartCoding,
     Ping,
     Refusal,
     RefusalReason,
@@ -23,8 +24,6 @@ from schemas.messages import (
     RoiBox,
     Task,
     Telemetry,
-    Tensor,
-    TensorFrame,
     TextLine,
     Timing,
 )
@@ -63,12 +62,6 @@ headers = st.builds(
 rois = st.builds(RoiBox, center_x=f32, center_y=f32, width=f32, height=f32, rotation_rad=f32)
 roi_lists = st.lists(rois, max_size=3).map(tuple)
 timings = st.builds(Timing, received_ns=i64, queue_us=u32, decode_us=u32, run_us=u32)
-arrays = st.sampled_from(sorted(DTYPES.values())).flatmap(
-    lambda dtype: npst.arrays(
-        np.dtype(dtype), npst.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
-    )
-)
-tensors = st.builds(Tensor, name=texts(256), data=arrays, scale=f32, zero_point=i32)
 hands = st.builds(HandResult, landmarks=floats(21, 3), presence=fractions, handedness=fractions, roi=rois)
 detections = st.builds(
     Detection, class_id=i32, label=texts(128), score=fractions, left=f32, top=f32, right=f32, bottom=f32
@@ -115,21 +108,38 @@ def audios(draw):
     )
 
 
-tensor_frames = st.builds(
-    TensorFrame, header=headers, tensors=st.lists(tensors, min_size=1, max_size=3).map(tuple), rois=roi_lists
+values = st.tuples(st.integers(1, 64), st.sampled_from(PartCoding), st.binary(max_size=300)) | st.tuples(
+    st.just(0), st.sampled_from(PartCoding), st.just(b"")
 )
+
+
+@st.composite
+def parts(draw):
+    subjects, coding, payload = draw(values)
+    return Part(header=draw(headers), subjects=subjects, coding=coding, payload=payload)
+
+
 pings = st.builds(Ping, header=headers, payload=st.binary(max_size=64))
-results = st.builds(
-    Result,
-    header=headers,
-    timing=timings,
-    hands=st.lists(hands, max_size=2).map(tuple),
-    next_rois=roi_lists,
-    detections=st.lists(detections, max_size=3).map(tuple),
-    texts=st.lists(text_lines, max_size=3).map(tuple),
-    tensors=st.lists(tensors, max_size=2).map(tuple),
-    transcript=texts(4000),
-)
+
+
+@st.composite
+def _results(draw):
+    subjects, coding, payload = draw(values)
+    return Result(
+        header=draw(headers),
+        timing=draw(timings),
+        hands=tuple(draw(st.lists(hands, max_size=2))),
+        next_rois=draw(roi_lists),
+        detections=tuple(draw(st.lists(detections, max_size=3))),
+        texts=tuple(draw(st.lists(text_lines, max_size=3))),
+        transcript=draw(texts(4000)),
+        part_subjects=subjects,
+        part_coding=coding,
+        part_payload=payload,
+    )
+
+
+results = _results()
 refusals = st.builds(
     Refusal,
     header=headers,
@@ -174,7 +184,7 @@ telemetries = st.builds(
     model=texts(128),
     answered_split=u32,
 )
-messages = st.one_of(jpegs, raw_frames(), tensor_frames, audios(), pings, results, refusals, telemetries)
+messages = st.one_of(jpegs, raw_frames(), parts(), audios(), pings, results, refusals, telemetries)
 
 
 def plain(value):

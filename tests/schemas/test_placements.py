@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.placements import MAX_POSITION, Placement, PlacementIdError, placement_of, wire_name
+from schemas.placements import MAX_POSITION, Placement, PlacementIdError, placement_of
 
 
 @given(st.integers(0, MAX_POSITION - 1), st.integers(1, MAX_POSITION))
@@ -22,13 +22,3 @@ def test_an_id_names_its_placement_and_is_never_the_whole_task(start, end):
 def test_a_number_that_names_no_part_is_refused_with_what_to_send(number):
     with pytest.raises(PlacementIdError, match=r"send start << 16|the end behind the start"):
         placement_of(number)
-
-
-@given(st.text(max_size=400))
-def test_names_on_the_wire_are_short_whatever_the_model_calls_its_tensors(name):
-    assert len(wire_name(1, name).encode()) <= 42
-
-
-def test_long_names_with_the_same_beginning_stay_apart():
-    assert wire_name(0, "a" * 300) != wire_name(0, "a" * 301)
-    assert wire_name(1, "conv2d_1") == "1/conv2d_1"

@@ -17,6 +17,7 @@ from schemas.documents import (
     DevicePresence,
     Load,
     ModelManifest,
+    PartPlacement,
     Reported,
     SplitConfig,
     Target,
@@ -26,6 +27,7 @@ from schemas.documents import (
     parse_document,
 )
 from schemas.errors import MalformedMessage, Reason
+from schemas.messages import PartCoding
 from schemas.placements import Placement
 from schemas.states import UpdateState
 
@@ -242,3 +244,9 @@ def test_a_split_config_without_a_placement_is_written_as_before_there_were_any(
     placed = SplitConfig(policy="split", placement={"head_end": 20, "tail_start": 59})
     assert json.loads(canonical_bytes(placed))["placement"] == {"head_end": 20, "tail_start": 59}
     assert placed.placement.placement == Placement(start=20, end=59)
+
+
+def test_a_placement_says_that_tensors_travel_packed_only_where_they_do():
+    rows = [PartPlacement(head_end=20, tail_start=59, packed=packed) for packed in (False, True)]
+    assert [json.loads(canonical_bytes(row)).get("packed") for row in rows] == [None, True]
+    assert [row.coding for row in rows] == [PartCoding.RAW, PartCoding.PACKED]

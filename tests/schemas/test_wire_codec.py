@@ -6,6 +6,7 @@ import flatbuffers
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.good import good_messages
 from schemas.checksum import payload_crc32
@@ -24,19 +25,20 @@ from schemas.messages import (
     SCHEMA_VERSION,
     Encoding,
     Frame,
+    Part,
+    PartCoding,
     Ping,
     Refusal,
     RefusalReason,
     Result,
     RoiBox,
     Telemetry,
-    Tensor,
-    TensorFrame,
 )
 from tests.schemas import strategies
 
 encoder = Encoder()
 GOOD = {type(message): message for message in reversed(good_messages())}  # the first of each kind
+PART_RESULT = good_messages()[-1]
 
 
 @settings(max_examples=120, deadline=None)
@@ -57,30 +59,26 @@ def test_encoding_is_deterministic():
         assert encoder.encode(message) == Encoder().encode(message)
 
 
-def test_payloads_and_tensors_are_views_and_not_copies():
+def test_payloads_and_arrays_are_views_and_not_copies():
     buffer = bytearray(encoder.encode(GOOD[Frame]))
     payload = decode(buffer).payload
     at = bytes(buffer).index(bytes(payload))
     buffer[at] ^= 0xFF
     assert payload[0] == buffer[at]
-    tensors = encoder.encode(GOOD[TensorFrame])
-    assert not decode(tensors).tensors[1].data.flags.owndata
+    landmarks = decode(encoder.encode(GOOD[Result])).hands[0].landmarks
+    assert not landmarks.flags.owndata
 
 
-def test_tensors_start_on_sixteen_bytes():
-    data = np.arange(7, dtype=np.int64)
-    for name in ("a", "abcdefg", "x" * 33):
-        message = replace(GOOD[TensorFrame], tensors=(Tensor(name=name, data=data),))
-        assert encoder.encode(message).index(data.tobytes()) % 16 == 0
+def test_the_values_of_a_part_start_on_sixteen_bytes():
+    values = bytes(range(100, 171))
+    for message in (replace(GOOD[Part], payload=values), replace(PART_RESULT, part_payload=values)):
+        assert encoder.encode(message).index(values) % 16 == 0
 
 
-def test_tensors_in_any_memory_order_arrive_in_c_order():
-    grid = np.arange(12, dtype=np.float32).reshape(3, 4)
-    for data in (grid.T, grid[:, ::2], np.asfortranarray(grid), grid.astype(">f4"), grid[::-1]):
-        message = replace(GOOD[TensorFrame], tensors=(Tensor(name="a", data=data),))
-        received = decode(encoder.encode(message)).tensors[0].data
-        assert received.dtype == np.dtype("<f4")
-        np.testing.assert_array_equal(received, data)
+@given(st.integers(0, 4096), st.sampled_from(PartCoding))
+def test_a_part_adds_at_most_two_hundred_bytes_to_its_values(size, coding):
+    part = replace(GOOD[Part], subjects=1, coding=coding, payload=bytes(size))
+    assert len(encoder.encode(part)) - size <= 200
 
 
 # what flatc's code wrote, this codec reads; what this codec wrote, flatc's code reads
@@ -153,9 +151,8 @@ def test_results_read_the_same_through_flatcs_accessors(result):
     assert [table.Detections(at).Label() for at in range(table.DetectionsLength())] == [
         detection.label.encode() for detection in result.detections
     ]
-    for at, tensor in enumerate(result.tensors):
-        assert table.Tensors(at).Name() == tensor.name.encode()
-        assert bytes(table.Tensors(at).DataAsNumpy() if tensor.data.size else b"") == tensor.data.tobytes()
+    assert (table.PartSubjects(), table.PartCoding()) == (result.part_subjects, result.part_coding)
+    assert bytes(table.PartPayloadAsNumpy() if result.part_payload else b"") == result.part_payload
     assert table.Transcript() == result.transcript.encode()
 
 
@@ -195,12 +192,14 @@ MISFITS = {
         "Frame.rois holds inf",
     ),
     "huge roi": (replace(GOOD[Frame], rois=(replace(GOOD[Frame].rois[0], width=1e300),)), "Frame.rois"),
-    "odd tensor": (
-        replace(GOOD[TensorFrame], tensors=(Tensor(name="c", data=np.zeros(2, complex)),)),
-        "tensor 'c' is complex128",
+    "hands beyond count": (replace(GOOD[Part], subjects=65), "Part.subjects is 65"),
+    "values of nobody": (replace(GOOD[Part], subjects=0), "96 bytes of values of no subject"),
+    "returned values of nobody": (
+        replace(GOOD[Result], part_payload=b"x"),
+        "Result has 1 bytes of values of no subject",
     ),
-    "no tensors": (replace(GOOD[TensorFrame], tensors=()), "TensorFrame.tensors has 0 items"),
-    "no array": (replace(GOOD[TensorFrame], tensors=(Tensor(name="c", data=[1]),)), "wrong type"),
+    "unknown coding": (replace(GOOD[Part], coding=2), "Part.coding is 2"),
+    "no bytes": (replace(GOOD[Part], payload=[1]), "wrong type"),
     "short landmarks": (
         replace(
             GOOD[Result],

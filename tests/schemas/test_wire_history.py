@@ -11,12 +11,16 @@ import pytest
 from bench.good import good_messages
 from schemas import layout, messages
 from schemas.codec import decode
+from schemas.errors import MalformedMessage, Reason
 from schemas.generate import GENERATED, ROOM, GenerateError, find_flatc, generate, main
 from tests.conftest import missing
 from tests.schemas import strategies
 from tests.schemas.field_list import breaks, read_field_list
 
 HISTORY = sorted((ROOM / "history").iterdir(), key=lambda path: int(path.name))
+
+# kept messages of named tensors, which `part.fbs` took the place of: refused whole, never read in part
+RETIRED_KEPT = {6: Reason.BAD_CHECKSUM, 7: Reason.BAD_IDENTIFIER}
 
 # what was broken -> (file, old text, new text, does flatc --conform notice)
 BAD_SCHEMAS = {
@@ -166,7 +170,7 @@ def test_a_new_required_field_is_caught(tmp_path):
 
 def test_layouts_and_schemas_say_the_same():
     schemas = read_field_list(ROOM)
-    assert set(layout.LAYOUTS) == set(schemas.tables)
+    assert set(layout.LAYOUTS) | layout.RETIRED == set(schemas.tables)
     for name, table in layout.LAYOUTS.items():
         said = [(row.name, at, row.type, row.required) for at, row in enumerate(table.fields)]
         assert said == [(fact.name, fact.id, fact.type, fact.required) for fact in schemas.tables[name]], name
@@ -177,7 +181,8 @@ def test_layouts_and_schemas_say_the_same():
     for name, enum in layout.ENUMS.items():
         assert schemas.enums[name] == {"": "ubyte"} | {member.name: str(member.value) for member in enum}
     roots = {root: identifier.decode() for root, identifier in layout.IDENTIFIERS.items()}
-    assert roots == dict(schemas.roots.values())
+    said = {root: name for root, name in schemas.roots.values() if root not in layout.RETIRED}
+    assert roots == said
 
 
 def test_tables_nest_no_deeper_than_the_walk_may_go():
@@ -192,5 +197,11 @@ def test_tables_nest_no_deeper_than_the_walk_may_go():
 def test_messages_written_by_every_version_in_history_still_read_the_same(history):
     """Bytes kept from back then: writer and reader cannot drift together."""
     kept = json.loads((Path(__file__).parent / f"messages_{history.name}.json").read_text())
-    for message, text in zip(good_messages(), kept, strict=True):
-        assert strategies.plain(decode(base64.b64decode(text))) == strategies.plain(message)
+    contents = [base64.b64decode(text) for text in kept]
+    living = [content for at, content in enumerate(contents) if at not in RETIRED_KEPT]
+    for message, content in zip(good_messages(), living, strict=True):
+        assert strategies.plain(decode(content)) == strategies.plain(message)
+    for at, reason in RETIRED_KEPT.items():
+        with pytest.raises(MalformedMessage) as caught:
+            decode(contents[at])
+        assert caught.value.reason is reason

@@ -1,10 +1,8 @@
 """Bytes that break the contract: each is refused for its own reason, and nothing but a reason ever comes out."""
 
 import struct
-from dataclasses import replace
 
 import flatbuffers
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,9 +21,10 @@ from schemas.documents import (
 )
 from schemas.errors import MalformedMessage, Reason
 from schemas.generated import Ping as PingTable
-from schemas.generated import TensorFrame as TensorFrameTable
+from schemas.generated import Result as ResultTable
+from schemas.generated import Timing as TimingTable
 from schemas.layout import LAYOUTS, ROOTS
-from schemas.messages import Audio, Frame, Ping, Refusal, Result, Telemetry, TensorFrame
+from schemas.messages import Audio, Frame, Part, Ping, Refusal, Result, Telemetry
 from schemas.verify import check_sender
 from tests.schemas import strategies
 from tests.schemas.test_wire_codec import _builder_header
@@ -79,30 +78,6 @@ def absent(kind, path, key):
     return poked(kind, vtable_of(BYTES[kind], path) + 4 + 2 * key, "H", 0)
 
 
-def shared_payload():
-    """Sixteen tensors that are all the same large one: a small message that would cost sixteen checksums."""
-    small = GOOD[TensorFrame].tensors[0]
-    large = replace(small, data=np.zeros(20_000, np.int8))
-    data = bytearray(Encoder().encode(replace(GOOD[TensorFrame], tensors=(small,) * 15 + (large,))))
-    vector = site_of(data, "tensors")
-    items = vector + struct.unpack_from("<I", data, vector)[0] + 4
-    last = items + 4 * 15
-    target = last + struct.unpack_from("<I", data, last)[0]
-    for item in range(items, last, 4):
-        struct.pack_into("<I", data, item, target - item)
-    return bytes(data)
-
-
-def empty_giant():
-    """A tensor of no bytes, as its sizes promise: the first of them is 0, the others are as large as can be."""
-    empty = replace(GOOD[TensorFrame].tensors[0], data=np.zeros((0, 1, 1, 1), np.int8))
-    data = bytearray(Encoder().encode(replace(GOOD[TensorFrame], tensors=(empty,))))
-    shape = site_of(data, "tensors.0.shape")
-    sizes = shape + struct.unpack_from("<I", data, shape)[0] + 4
-    struct.pack_into("<4I", data, sizes, 0, *(2**32 - 1,) * 3)
-    return bytes(data)
-
-
 CASES = {
     "empty": (b"", Reason.TOO_SHORT),
     "eleven bytes": (BYTES[Ping][:11], Reason.TOO_SHORT),
@@ -140,9 +115,12 @@ CASES = {
         behind(Frame, "rois", "I", 65),
         Reason.BAD_VECTOR,
     ),
-    "no tensors": (behind(TensorFrame, "tensors", "I", 0), Reason.BAD_VECTOR),
     "too few landmarks": (behind(Result, "hands.0.landmarks", "I", 62), Reason.BAD_VECTOR),
-    "one payload for all tensors": (shared_payload(), Reason.BAD_VECTOR),
+    "values past the end": (behind(Part, "payload", "I", 97), Reason.BAD_VECTOR),
+    "named tensors, which no one sends any more": (
+        BYTES[Part].replace(b"HWPT", b"HWTE"),
+        Reason.BAD_IDENTIFIER,
+    ),
     "string without end": (behind(Refusal, "detail", "I", 3), Reason.BAD_STRING),
     "string past the end of all": (behind(Refusal, "detail", "I", 2**31), Reason.BAD_STRING),
     "string that is not utf-8": (behind(Refusal, "detail", "B", 0xFF, ahead=4), Reason.BAD_STRING),
@@ -151,7 +129,7 @@ CASES = {
     "sound in a frame": (field_poked(Frame, "encoding", "B", 3), Reason.BAD_ENUM),
     "image in a sound": (field_poked(Audio, "encoding", "B", 0), Reason.BAD_ENUM),
     "no encoding in a sound": (absent(Audio, "", 3), Reason.BAD_ENUM),
-    "unknown dtype": (field_poked(TensorFrame, "tensors.0.dtype", "B", 6), Reason.BAD_ENUM),
+    "unknown coding": (field_poked(Part, "coding", "B", 2), Reason.BAD_ENUM),
     "no width": (field_poked(Frame, "width_px", "I", 0), Reason.BAD_VALUE),
     "width absent": (absent(Frame, "", 1), Reason.BAD_VALUE),
     "no channels": (absent(Audio, "", 2), Reason.BAD_VALUE),
@@ -167,17 +145,11 @@ CASES = {
     "presence over one": (field_poked(Result, "hands.0.presence", "f", 1.5), Reason.BAD_VALUE),
     "hand roi of infinity": (field_poked(Result, "hands.0.roi", "f", float("-inf")), Reason.BAD_VALUE),
     "fps of nan": (field_poked(Telemetry, "fps", "f", float("nan")), Reason.BAD_VALUE),
-    "tensor larger than its bytes": (
-        behind(TensorFrame, "tensors.0.shape", "I", 2, ahead=4),
-        Reason.BAD_VALUE,
-    ),
-    "tensor sizes whose product overflows": (
-        behind(TensorFrame, "tensors.0.shape", "Q", 2**64 - 1, ahead=4),
-        Reason.BAD_VALUE,
-    ),
-    "empty tensor with sizes that no array has": (empty_giant(), Reason.BAD_VALUE),
+    "values of more hands than travel": (field_poked(Part, "subjects", "B", 65), Reason.BAD_VALUE),
+    "values of nobody": (field_poked(Part, "subjects", "B", 0), Reason.BAD_VALUE),
     "flipped payload": (behind(Frame, "payload", "B", 0xA5, ahead=40), Reason.BAD_CHECKSUM),
-    "flipped tensor": (behind(TensorFrame, "tensors.0.data", "B", 0x7F, ahead=9), Reason.BAD_CHECKSUM),
+    "flipped value": (behind(Part, "payload", "B", 0x7F, ahead=9), Reason.BAD_CHECKSUM),
+    "no values": (absent(Part, "", 3), Reason.MISSING_FIELD),
     "flipped checksum": (field_poked(Ping, "header.payload_crc32", "I", 1), Reason.BAD_CHECKSUM),
     "checksum absent": (absent(Ping, "header", 11), Reason.BAD_CHECKSUM),
     "newer version": (field_poked(Frame, "header.schema_version", "H", 2), Reason.WRONG_SCHEMA_VERSION),
@@ -262,15 +234,19 @@ def test_fields_of_a_newer_schema_are_ignored():
     assert decode(bytes(builder.Output())).header.frame_id == 7
 
 
-def test_a_tensor_frame_without_its_required_tensors_is_refused():
+def test_a_retired_field_of_an_older_writer_is_passed_over():
+    """Whatever it points to: its id stays taken, and nobody follows it."""
     builder = flatbuffers.Builder(0)
     header = _builder_header(builder)
-    TensorFrameTable.Start(builder)
-    TensorFrameTable.AddHeader(builder, header)
-    builder.Finish(TensorFrameTable.End(builder), b"HWTE")
-    with pytest.raises(MalformedMessage) as caught:
-        decode(bytes(builder.Output()))
-    assert caught.value.reason is Reason.MISSING_FIELD
+    TimingTable.Start(builder)
+    timing = TimingTable.End(builder)
+    builder.StartObject(8)
+    ResultTable.AddHeader(builder, header)
+    ResultTable.AddTiming(builder, timing)
+    builder.PrependUint32Slot(6, 2**31, 0)  # where tensors were
+    builder.Finish(builder.EndObject(), b"HWRE")
+    result = decode(bytes(builder.Output()))
+    assert (result.header.frame_id, result.part_subjects, bytes(result.part_payload)) == (7, 0, b"")
 
 
 # the sender is the one in the topic
