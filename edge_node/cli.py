@@ -22,6 +22,7 @@ from broker.login_options import PasswordFileOption, UsernameOption
 from edge_node.errors import EdgeError, SettingsError
 from inference.errors import InferenceError
 from observability import log
+from schemas.deployments import POLICY_WORDS
 from schemas.documents import SplitConfig, TelemetryMirror
 from schemas.errors import TopicError
 
@@ -65,7 +66,7 @@ def run(
     site: Annotated[str, typer.Option(help="Site it belongs to.")] = "demo",
     data_broker: Annotated[str | None, typer.Option(help="Broker for frames; default: the same.")] = None,
     device_class: Annotated[str, typer.Option(help="host, xr-slow or xr-fast (simulated).")] = "host",
-    policy: Annotated[str, typer.Option(help="local, offload, rtt-threshold or split.")] = "rtt-threshold",
+    policy: Annotated[str, typer.Option(help=f"One of {POLICY_WORDS}.")] = "deadline",
     placement: Annotated[
         str | None,
         typer.Option(help="For policy split: HEAD_END:TAIL_START, the operators that a worker runs."),

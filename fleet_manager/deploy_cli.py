@@ -1,7 +1,7 @@
 """The commands of ``headway deploy``. They speak REST and know nothing of the database."""
 
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -20,9 +20,8 @@ from fleet_manager.terminal import (
     say_table,
     speaking_to,
 )
-from schemas.documents import DeploymentSpec, PolicyName
-
-POLICY_WORDS = ", ".join(get_args(PolicyName))
+from schemas.deployments import POLICY_WORDS
+from schemas.documents import DeploymentSpec
 
 deploy = typer.Typer(
     help="Deployments: apply, watch, list, show. Example: headway deploy apply --group line-a --model hands",

@@ -27,7 +27,7 @@ LOOK_EVERY_S = 0.5
 REGISTER_S = 30.0
 GRACE_S = 75.0  # every deployment ends by itself within its 60 s; those still running are waited for
 GROUP = "line-a"
-POLICY = "rtt-threshold"
+POLICY = "deadline"
 RUNNING = "running"
 
 

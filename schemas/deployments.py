@@ -1,6 +1,6 @@
 """What operators write: how a headset chooses where to compute, and what is rolled out to whom. Vocabulary."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -11,6 +11,7 @@ from schemas.placements import MAX_POSITION, Placement
 PolicyName = Literal[
     "local", "offload", "rtt-threshold", "split", "deadline", "always-duplicate", "p95-hedge"
 ]
+POLICY_WORDS = ", ".join(get_args(PolicyName))  # for people
 TaskWord = Literal["hands", "detect", "text", "speech"]
 Criticality = Literal["routine", "critical"]
 Tier = Literal["local", "split", "offload"]
@@ -79,7 +80,7 @@ class Weights(Written):
 class SplitConfig(Written):
     """How a headset chooses where to compute."""
 
-    policy: PolicyName = "rtt-threshold"
+    policy: PolicyName = "deadline"
     deadline_ms: Annotated[float, Field(gt=0, le=10_000)] = 100.0
     rtt_threshold_ms: Annotated[float, Field(gt=0, le=1000)] = 15.0
     up_ratio: Annotated[float, Field(gt=0, le=1)] = 0.8  # a good probe is below up_ratio * threshold

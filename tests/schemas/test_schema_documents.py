@@ -224,7 +224,7 @@ def test_the_digest_of_a_manifest_does_not_move():
 
 def test_defaults_of_a_split_config_are_those_of_the_guides():
     config = SplitConfig()
-    assert (config.policy, config.rtt_threshold_ms, config.up_probes) == ("rtt-threshold", 15.0, 5)
+    assert (config.policy, config.rtt_threshold_ms, config.up_probes) == ("deadline", 15.0, 5)
 
 
 def test_a_report_starts_idle_and_a_target_names_one():
