@@ -25,7 +25,7 @@ LINK = LinkSpec.even(
 
 
 def measure(
-    *, scale: str = "quick", progress: Callable[[str], None] = print, policy: str = "rtt-threshold"
+    *, scale: str = "quick", progress: Callable[[str], None] = print, policy: str = "deadline"
 ) -> dict[str, Any]:
     """Rows per deadline, and the aims: none unanswered where that is promised."""
     rows = []

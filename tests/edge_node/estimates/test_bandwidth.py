@@ -33,7 +33,9 @@ def test_rate_and_start_are_recovered_under_jitter(mbit, start_ms, jitter_ms, se
     )
     for size in (64, 8_000, 16_000, 24_000):
         truth_ms = start_ms + size / rate * 1e3 + jitter_ms
-        assert link.transfer_ns(size, now_ns=now_ns) / MS == pytest.approx(truth_ms, rel=0.15, abs=0.3)
+        # far-off samples are clipped, so of a heavy jitter's mean a third may be missing
+        bound_ms = 0.3 + jitter_ms / 3
+        assert link.transfer_ns(size, now_ns=now_ns) / MS == pytest.approx(truth_ms, rel=0.15, abs=bound_ms)
     if jitter_ms < 16_000 / rate * 1e3 / 2:
         assert link.bytes_per_s == pytest.approx(rate, rel=0.2)
 
