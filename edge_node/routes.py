@@ -53,7 +53,8 @@ class Routes:
         """A worker answered or refused."""
         route = self.of(reply.worker)
         if reply.refusal:
-            route.on_refusal(reply.refusal, frame_id=reply.frame_id, now_ns=now_ns)
+            ping = reply.task is Task.PING
+            route.on_refusal(reply.refusal, frame_id=reply.frame_id, ping=ping, now_ns=now_ns)
         elif reply.timing is not None:
             route.on_reply(_sample(reply), now_ns=now_ns)
 

@@ -154,13 +154,15 @@ class Route:
         if not pending.stalled and self._level.add_loss():
             self._start_over(now_ns)
 
-    def on_refusal(self, reason: str, *, now_ns: int, frame_id: int | None = None) -> None:
+    def on_refusal(
+        self, reason: str, *, now_ns: int, frame_id: int | None = None, ping: bool = False
+    ) -> None:
         """The worker would not: as good as lost, but no word about the link."""
         self._moment = None
         self.refusals[reason] += 1
         if frame_id is not None:
-            self._pending.pop((False, frame_id), None)
-        self._errors.add_loss(now_ns=now_ns)
+            self._pending.pop((ping, frame_id), None)
+        self._errors.add_loss(now_ns=now_ns, weight=_weight(ping))
 
     def on_load(self, queue_ns: int, *, now_ns: int) -> None:
         """The worker told everybody how long a request would wait."""

@@ -20,10 +20,12 @@ from inference.tasks.hands import Hand, HandsResult
 from inference.tasks.hands_split import Looked
 from inference.tasks.roi import Roi
 from schemas.documents import SplitConfig, WorkerPresence
-from schemas.messages import PartCoding, Task
+from schemas.messages import PartCoding, Task, Timing
 from schemas.placements import Placement
 
 MS = 1_000_000
+FRAME_BYTES, PART_BYTES, PING_BYTES, RESULT_BYTES = 15_000, 40_000, 150, 700  # as on a real wire
+RUN_MS = 5  # of the worker
 IMAGE = np.zeros((36, 64, 3), dtype=np.uint8)
 ROI = Roi(cx=30.0, cy=20.0, width=20.0, height=20.0)
 
@@ -89,7 +91,7 @@ class Starter:
 
 
 class Uplink:
-    """Takes frames and pings; the test answers them."""
+    """Takes frames and pings; the test answers them. Says how many bytes it took, 0 while it is closed."""
 
     def __init__(self):
         self.frames, self.pings, self.parts = [], [], []
@@ -97,15 +99,15 @@ class Uplink:
 
     def send_frame(self, out, *, worker):
         self.frames.append(out)
-        return self.is_open
+        return FRAME_BYTES if self.is_open else 0
 
     def send_part(self, out, *, worker):
         self.parts.append(out)
-        return self.is_open
+        return PART_BYTES if self.is_open else 0
 
     def send_ping(self, ping_id, *, worker, budget_ns):
         self.pings.append(ping_id)
-        return self.is_open
+        return PING_BYTES if self.is_open else 0
 
 
 def worker_presence(worker="w-1", *, online=True, session=1, boot_id="0" * 32, **fields):
@@ -204,9 +206,22 @@ class Bench:
                 model_digest="f" * 64,
                 result=None if refusal else hands_at(x),
                 refusal=refusal,
+                **self.times(rtt_ms=rtt_ms, run_ms=0 if task is Task.PING else RUN_MS),
             ),
             now_ns=self.now_ns,
         )
+
+    def times(self, *, rtt_ms, run_ms):
+        """What a reply that is here now says of its times; the worker's clock is that of the headset."""
+        sent_ns = self.now_ns - round((rtt_ms + run_ms) * MS)
+        received_ns = sent_ns + round(rtt_ms * MS / 2)
+        return {
+            "sent_ns": sent_ns,
+            "payload_bytes": FRAME_BYTES if run_ms else PING_BYTES,
+            "result_bytes": RESULT_BYTES,
+            "timing": Timing(received_ns=received_ns, run_us=run_ms * 1000),
+            "replied_ns": received_ns + run_ms * MS,
+        }
 
     def part_reply(self, frame_id, *, refusal="", ask=False, part=LIVE, **fields):
         """A worker's word on live tensors, or on the request to prove their placement."""
@@ -224,7 +239,7 @@ class Bench:
                 wanted=self.uplink.parts[-1].wanted,
                 part=None if refusal else part,
                 ask=ask,
-                **fields,
+                **{**self.times(rtt_ms=5, run_ms=RUN_MS), **fields},
             ),
             now_ns=self.now_ns,
         )

@@ -7,7 +7,7 @@ from edge_bench import ENGINE, MS, Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_node.decide import Path
+from edge_node.decide import POLICIES, Path
 from edge_node.flight import frame_line
 from edge_node.outcome import Ledger, Outcome
 from schemas.documents import SplitConfig
@@ -300,7 +300,7 @@ STEPS = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(STEPS, st.sampled_from(["local", "offload", "rtt-threshold"]))
+@given(STEPS, st.sampled_from([name for name in POLICIES if name != "split"]))
 def test_every_scheduled_frame_gets_exactly_one_answer_whatever_happens(steps, policy):
     b = Bench(policy=policy, reply_timeout_ms=40)
     ended = 0
@@ -328,6 +328,90 @@ def test_every_scheduled_frame_gets_exactly_one_answer_whatever_happens(steps, p
         assert on_time == (answer.outcome in {Outcome.FRESH_ON_TIME, Outcome.CARRIED_ON_TIME})
         if answer.outcome is Outcome.FRESH_ON_TIME:
             assert answer.result_frame_id == line.frame_id
+
+
+def deadline_bench():
+    """A bench whose policy ``deadline`` went up on probes that were answered well; nothing is under way."""
+    b = Bench(policy="deadline", local_ms=20)
+    for _ in range(20):
+        for _ in range(10):
+            b.wait(5)
+            while b.uplink.pings:
+                b.reply(b.uplink.pings.pop(), task=Task.PING)
+        frame_id = b.frame()
+        b.wait(20)
+        if b.uplink.frames:
+            b.reply(frame_id)
+            return b
+        b.local_done()
+    raise AssertionError("it never leaves")
+
+
+def run_here(b, duration_ms, *, ended):
+    """Let time pass and end each local run after ``local_ms``; returns how many had ended."""
+    begun_ns = b.now_ns
+    for _ in range(duration_ms):
+        if len(b.starter.jobs) == ended:
+            begun_ns = b.now_ns
+        b.wait(1)
+        if len(b.starter.jobs) > ended and b.now_ns - begun_ns >= b.local_ms * MS:
+            ended, begun_ns = len(b.starter.jobs), b.now_ns
+            b.local_done()
+    return ended
+
+
+def test_the_deadline_policy_goes_up_on_good_replies_and_sends_no_more_probes():
+    b = Bench(policy="deadline", local_ms=20)
+    b.frame()
+    b.wait(20)
+    b.local_done()
+    assert (b.lines[0].mode, b.uplink.frames) == (Path.LOCAL, [])
+    assert b.lines[0].reason == "too little is known of the link"
+    b = deadline_bench()
+    sent = len(b.uplink.frames)
+    for _ in range(30):
+        frame_id = b.frame()
+        b.wait(10)
+        b.reply(frame_id)
+        b.wait(23)
+    assert len(b.uplink.frames) == sent + 30
+    assert b.uplink.pings == []
+    assert [after for _, after, _ in b.switches] == [Path.OFFLOAD]
+    assert b.answers[b.next_id - 1].path is Path.OFFLOAD
+    assert b.lines[-1].p_on_time > 0.9
+
+
+def test_in_a_black_hole_every_frame_is_answered_once_and_soon_none_leaves():
+    b = deadline_bench()
+    b.uplink.frames.clear()
+    begin, ended = b.next_id, len(b.starter.jobs)
+    for _ in range(90):
+        b.frame()
+        ended = run_here(b, 34, ended=ended)
+    run_here(b, 2200, ended=ended)
+    assert sorted(line.frame_id for line in b.lines) == list(range(b.next_id))
+    lost = [line for line in sorted(b.lines, key=lambda line: line.frame_id) if line.frame_id >= begin]
+    assert {line.answer.outcome for line in lost} <= {Outcome.FRESH_ON_TIME, Outcome.CARRIED_ON_TIME}
+    assert 0 < len(b.uplink.frames) < 10
+    assert {line.answer.path for line in lost[-60:]} == {Path.LOCAL}
+
+
+def test_always_duplicate_starts_a_run_here_at_once_and_the_first_result_wins():
+    b = Bench(policy="always-duplicate", local_ms=20)
+    b.frame()
+    assert (len(b.uplink.frames), len(b.starter.jobs)) == (1, 1)
+    b.wait(10)
+    b.reply(0)
+    b.wait(10)
+    b.local_done()
+    assert b.answers[0].path is Path.OFFLOAD
+    assert sorted(attempt.path for attempt in b.lines[0].attempts) == [Path.LOCAL, Path.OFFLOAD]
+    b.frame()
+    b.wait(20)
+    b.local_done()
+    b.wait(2200)
+    assert b.answers[1].path is Path.LOCAL
+    assert b.outcomes() == ["fresh_on_time"] * 2
 
 
 def test_a_full_ledger_gives_up_the_oldest_and_counts_it():

@@ -1,0 +1,298 @@
+"""The policy ``deadline`` told chances: up slowly, down at once, and never back and forth. And two to compare with."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_node.decide import POLICIES, LinkView, LocalView, Path
+from edge_node.policies.deadline import (
+    CALM_NS,
+    CLIMBS_WITHIN_NS,
+    DOWN_SHARE,
+    FIRST_HOLD_NS,
+    LEAST_SAMPLES,
+    MOST_CLIMBS,
+    MOST_HOLD_NS,
+    TOLERANCE,
+)
+from schemas.documents import SplitConfig
+
+MS = 1_000_000
+S = 1000 * MS
+FRAME_NS = 33 * MS
+FLOOR = 0.5
+BUDGET_NS = 100 * MS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chance:
+    """A forecast that says one chance for the budget that the tests give, and nothing for less."""
+
+    p: float
+    samples: int = 50
+    p95_ns: int = 30 * MS
+
+    def p_at(self, budget_ns):
+        assert budget_ns == BUDGET_NS
+        return self.p
+
+    def at(self, fraction):
+        assert fraction == 0.95
+        return self.p95_ns
+
+
+def view(p=0.9, *, now_ns=0, p_now=0.9, p_hedged=0.9, **fields):
+    local = LocalView(p_now=p_now, p_hedged=p_hedged, hedge_at_ns=now_ns + 60 * MS)
+    known = {"worker": "w-1", "ready": True, "offload": Chance(p=p), "local": local}
+    return LinkView(now_ns=now_ns, deadline_ns=now_ns + BUDGET_NS, **{**known, **fields})
+
+
+class Rider:
+    """A policy asked once per frame, and the frames at which it changed its mind."""
+
+    def __init__(self, *, now_ns=0, **config):
+        self.policy = POLICIES["deadline"](
+            SplitConfig(policy="deadline", **{"on_time_floor": FLOOR, **config})
+        )
+        self.now_ns = now_ns
+        self.up = False
+        self.climbs, self.falls = [], []
+
+    def ask(self, p=0.9, *, step_ns=FRAME_NS, **fields):
+        decision = self.policy.decide(view(p, now_ns=self.now_ns, **fields))
+        up = decision.path is Path.OFFLOAD
+        if up is not self.up:
+            (self.climbs if up else self.falls).append(self.now_ns)
+            self.up = up
+        self.now_ns += step_ns
+        return decision
+
+    def ride(self, p, duration_ns, **fields):
+        end_ns = self.now_ns + duration_ns
+        while self.now_ns < end_ns:
+            self.ask(p, **fields)
+        return self
+
+    def ride_until_up(self, p=0.9, *, limit_ns=120 * S):
+        """How long good chances had to last."""
+        begun_ns = self.now_ns
+        while self.ask(p).path is Path.LOCAL:
+            assert self.now_ns < begun_ns + limit_ns, "it never leaves"
+        return self.climbs[-1] - begun_ns
+
+
+UNKNOWN = {
+    "nothing is known": {"offload": None},
+    "too little is known": {"offload": Chance(p=1.0, samples=LEAST_SAMPLES - 1)},
+    "no worker is online": {"worker": None},
+    "the link is not ready": {"ready": False},
+}
+
+
+@pytest.mark.parametrize("reason", sorted(UNKNOWN))
+def test_it_stays_while_nobody_can_be_reached_or_nothing_is_known(reason):
+    rider = Rider().ride(1.0, 5 * S, **UNKNOWN[reason])
+    decision = rider.ask(1.0, **UNKNOWN[reason])
+    assert (decision.path, decision.worker, rider.climbs) == (Path.LOCAL, None, [])
+    assert reason in decision.reason
+    assert rider.policy.wants_probes()
+
+
+def test_tiers_without_offload_keep_frames_here_and_send_no_probes():
+    rider = Rider(tiers=("local", "split")).ride(1.0, 5 * S)
+    assert rider.ask(1.0).reason == "tiers allow no offload"
+    assert rider.climbs == []
+    assert not rider.policy.wants_probes()
+
+
+def test_it_leaves_after_good_chances_of_three_tenths_of_a_second_and_not_before():
+    rider = Rider()
+    begun_ns = rider.now_ns
+    rider.ask(step_ns=FIRST_HOLD_NS - 1)
+    early = rider.ask(step_ns=1)
+    assert (early.path, rider.policy.wants_probes()) == (Path.LOCAL, True)
+    assert early.reason.startswith("good for")
+    decision = rider.ask()
+    assert (decision.path, decision.worker) == (Path.OFFLOAD, "w-1")
+    assert rider.climbs == [begun_ns + FIRST_HOLD_NS]
+    assert not rider.policy.wants_probes()
+
+
+def test_one_bad_chance_on_the_way_up_starts_the_wait_again():
+    rider = Rider()
+    rider.ride(0.9, 290 * MS)
+    rider.ask(0.9 * FLOOR)
+    again_ns = rider.now_ns
+    rider.ride_until_up()
+    assert rider.climbs[0] - again_ns >= FIRST_HOLD_NS
+
+
+def test_it_falls_at_the_first_bad_chance_and_probes_again():
+    rider = Rider()
+    rider.ride_until_up()
+    decision = rider.ask(0.1)
+    assert (decision.path, decision.worker) == (Path.LOCAL, None)
+    assert "only 0.10" in decision.reason
+    assert rider.policy.wants_probes()
+
+
+@pytest.mark.parametrize("p", [FLOOR * DOWN_SHARE, 0.9 * FLOOR, FLOOR - 1e-9])
+def test_between_the_two_floors_a_frame_goes_where_the_last_one_went(p):
+    below = Rider().ride(p, 3 * S)
+    assert below.climbs == []
+    above = Rider()
+    above.ride_until_up()
+    above.ride(p, 3 * S)
+    assert above.falls == []
+    assert above.ask(FLOOR * DOWN_SHARE - 1e-9).path is Path.LOCAL
+
+
+def test_the_floor_itself_is_enough_to_go_up():
+    assert Rider().ride_until_up(FLOOR) < FIRST_HOLD_NS + FRAME_NS
+
+
+def test_the_wait_doubles_after_every_quick_fall_up_to_a_bound():
+    rider, waits_ns = Rider(), []
+    for _ in range(9):
+        waits_ns.append(rider.ride_until_up())
+        rider.now_ns = max(rider.now_ns, rider.climbs[-1] + 22 * S)  # so that the third climb is a minute old
+        rider.ask(0.0)
+    holds_ns = [min(MOST_HOLD_NS, FIRST_HOLD_NS << number) for number in range(9)]
+    for wait_ns, hold_ns in zip(waits_ns, holds_ns, strict=True):
+        assert hold_ns <= wait_ns < hold_ns + FRAME_NS
+    assert waits_ns[-1] >= MOST_HOLD_NS
+
+
+def test_a_calm_time_above_makes_the_next_climb_quick_again():
+    rider = Rider()
+    for _ in range(2):
+        rider.ride_until_up()
+        rider.ask(0.0)
+    assert rider.ride_until_up() >= 4 * FIRST_HOLD_NS
+    rider.ride(0.9, CALM_NS + FRAME_NS)
+    rider.now_ns += CLIMBS_WITHIN_NS
+    rider.ask(0.0)
+    assert rider.ride_until_up() < FIRST_HOLD_NS + FRAME_NS
+
+
+def test_a_link_that_was_cut_has_nothing_held_against_it():
+    rider = Rider()
+    for _ in range(MOST_CLIMBS):
+        rider.ride_until_up()
+        rider.ask(0.0)
+    rider.ask(ready=False)
+    assert rider.ride_until_up() < FIRST_HOLD_NS + FRAME_NS
+
+
+def test_after_three_climbs_within_a_minute_it_waits_for_the_minute_to_end_and_says_so():
+    rider = Rider()
+    for _ in range(MOST_CLIMBS):
+        rider.ride_until_up()
+        rider.ask(0.0)
+    rider.ride(0.9, 10 * S)
+    assert "the link is not steady" in rider.ask().reason
+    rider.ride_until_up()
+    assert rider.climbs[-1] - rider.climbs[0] >= CLIMBS_WITHIN_NS
+
+
+def test_where_staying_is_surer_the_frame_stays():
+    rider = Rider().ride(0.6, 3 * S, p_now=1.0, p_hedged=0.0)
+    decision = rider.ask(0.6, p_now=1.0, p_hedged=0.0)
+    assert (decision.path, rider.climbs) == (Path.LOCAL, [])
+    assert decision.reason == "staying is surer: 1.000 against 0.600"
+
+
+@pytest.mark.parametrize(("p_hedged", "leaves"), [(0.99, True), (0.98, False)])
+def test_where_the_run_that_begins_later_all_but_makes_up_for_it_the_frame_leaves(p_hedged, leaves):
+    p_now = 0.999
+    rider = Rider().ride(0.6, 400 * MS, p_now=p_now, p_hedged=p_hedged)
+    assert (1 - 0.4 * (1 - p_hedged) >= p_now - TOLERANCE) is leaves
+    assert rider.up is leaves
+
+
+def test_the_chance_of_a_frame_that_leaves_counts_the_later_run_and_both_ways_are_listed():
+    rider = Rider()
+    rider.ride_until_up()
+    decision = rider.ask(0.8, p_now=0.9, p_hedged=0.7)
+    out, here = decision.considered
+    assert decision.p_on_time == out.p_on_time == pytest.approx(1 - 0.2 * 0.3)
+    assert (out.path, out.worker, out.why_not) == (Path.OFFLOAD, "w-1", "")
+    assert (here.path, here.worker, here.p_on_time) == (Path.LOCAL, None, 0.9)
+    assert here.why_not
+    assert not decision.duplicate
+
+
+def test_a_frame_that_stays_tells_its_own_chance_and_why_the_other_way_was_not_taken():
+    decision = Rider().ask(0.2, p_now=0.9, p_hedged=0.7)
+    out, here = decision.considered
+    assert decision.p_on_time == here.p_on_time == 0.9
+    assert out.p_on_time == pytest.approx(1 - 0.8 * 0.3)
+    assert (out.why_not, here.why_not) == (decision.reason, "")
+
+
+CHANCES = st.lists(
+    st.tuples(
+        st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.34, 0.36, 0.49, 0.5, 1.0])),
+        st.integers(1, 400),  # frames that this lasts
+        st.floats(0, 1),
+        st.floats(0, 1),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CHANCES)
+def test_no_story_of_chances_makes_it_switch_more_often_than_the_waits_permit(story):
+    rider = Rider(now_ns=5 * S)
+    for p, frames, p_now, p_hedged in story:
+        rider.ride(p, frames * FRAME_NS, p_now=p_now, p_hedged=p_hedged)
+    for climb_ns, later_ns in zip(rider.climbs, rider.climbs[MOST_CLIMBS:], strict=False):
+        assert later_ns - climb_ns >= CLIMBS_WITHIN_NS
+    switches = sorted(rider.climbs + rider.falls)
+    for begin_ns in switches:
+        within = [at for at in switches if begin_ns <= at < begin_ns + CLIMBS_WITHIN_NS]
+        assert len(within) <= 2 * MOST_CLIMBS + 1  # the fall of an earlier climb, and three there and back
+    hold_ns, climbs = FIRST_HOLD_NS, iter(pairwise(rider.climbs))
+    for fall_ns, (climb_ns, later_ns) in zip(rider.falls, climbs, strict=False):
+        quick = fall_ns - climb_ns < CALM_NS
+        hold_ns = min(MOST_HOLD_NS, 2 * hold_ns) if quick else FIRST_HOLD_NS
+        assert later_ns - fall_ns >= hold_ns
+
+
+@pytest.mark.parametrize("name", ["always-duplicate", "p95-hedge"])
+@pytest.mark.parametrize("reason", ["no worker is online", "the link is not ready"])
+def test_policies_that_compute_twice_compute_here_while_nobody_can_be_reached(name, reason):
+    policy = POLICIES[name](SplitConfig(policy=name))
+    decision = policy.decide(view(**UNKNOWN[reason]))
+    assert (decision.path, decision.reason) == (Path.LOCAL, reason)
+    assert not policy.wants_probes()
+
+
+def test_always_duplicate_leaves_and_stays_at_once_however_bad_the_chance():
+    policy = POLICIES["always-duplicate"](SplitConfig(policy="always-duplicate"))
+    policy.on_rtt(500 * MS, probe=False)
+    policy.on_loss("a reply is missing")
+    decision = policy.decide(view(0.0))
+    assert (decision.path, decision.worker, decision.duplicate) == (Path.OFFLOAD, "w-1", True)
+
+
+@pytest.mark.parametrize(
+    ("offload", "hedge_in_ns"),
+    [
+        (Chance(p=0.9, p95_ns=30 * MS), 30 * MS),
+        (Chance(p=0.1, p95_ns=1 << 62), BUDGET_NS),
+        (Chance(p=0.1, samples=0), 0),
+        (None, 0),
+    ],
+    ids=["known", "most do not come", "no sample", "nothing known"],
+)
+def test_the_second_try_begins_when_95_of_100_replies_would_have_come(offload, hedge_in_ns):
+    policy = POLICIES["p95-hedge"](SplitConfig(policy="p95-hedge"))
+    asked = replace(view(now_ns=7 * S), offload=offload)
+    decision = policy.decide(asked)
+    assert (decision.path, decision.duplicate) == (Path.OFFLOAD, False)
+    assert decision.hedge_at_ns == 7 * S + hedge_in_ns
