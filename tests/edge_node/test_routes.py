@@ -94,6 +94,7 @@ def test_a_reply_ends_the_wait_for_the_request_that_it_answers_and_no_other(leav
     assert route.overdue(after_ns=MS, now_ns=NEVER_ANSWERED_NS) == 0
     assert routes.forecast("w-1", now_ns=20 * MS).samples == 1
     assert route.worker.run_ns(way) == (0 if way == PING else 10 * MS)
+    assert set(route.worker._runs_ns) == {way} - {PING}, "only of this way"
     assert route.legs is not None
 
 
