@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cloud_worker.request import Refused, Request, Work
+from cloud_worker.run_times import RunTimes
 from schemas.messages import Frame, Part, RefusalReason, Task
 from schemas.placements import WHOLE_TASK
 
@@ -102,6 +103,7 @@ class Intake:
         self.draining = False
         self._config = config
         self._line: OrderedDict[str, Request] = OrderedDict()
+        self._run_times = RunTimes()
 
     def __len__(self) -> int:
         return len(self._line)
@@ -125,10 +127,15 @@ class Intake:
         expired: list[Refused] = []
         while self._line:
             _, request = self._line.popitem(last=False)
-            if request.left_at(now_ns) > 0:
+            needed_ns = self._run_ns(request, now_ns=now_ns)
+            if request.left_at(now_ns) > needed_ns:
                 return request, tuple(expired)
-            expired.append(_expired(request, now_ns=now_ns))
+            expired.append(_expired(request, now_ns=now_ns, needed_ns=needed_ns))
         return None, tuple(expired)
+
+    def ran(self, request: Request, *, took_ns: int, now_ns: int) -> None:
+        """Note that an answer took so much of a slot: what has less than that left is not begun."""
+        self._run_times.add(took_ns, task=request.header.task, now_ns=now_ns)
 
     def drain(self) -> tuple[Refused, ...]:
         """Refuse everything from now on; returns who was still in line."""
@@ -143,12 +150,17 @@ class Intake:
         for reason, check in CHECKS:
             if (detail := check(request, self._config)) is not None:
                 return Refused(request=request, reason=reason, detail=detail)
-        if request.left_at(now_ns) <= 0:
-            return _expired(request, now_ns=now_ns)
+        needed_ns = self._run_ns(request, now_ns=now_ns)
+        if request.left_at(now_ns) <= needed_ns:
+            return _expired(request, now_ns=now_ns, needed_ns=needed_ns)
         if len(self._line) >= self._config.depth and request.device not in self._line:
             detail = f"{self._config.depth} headsets are in line: try another worker"
             return self._busy(request, detail)
         return None
+
+    def _run_ns(self, request: Request, *, now_ns: int) -> int:
+        """What a run of this task needs by experience; 0 before the first, which nobody is refused for."""
+        return self._run_times.at(0.95, task=request.header.task, now_ns=now_ns) or 0
 
     def _superseded(self, older: Request, *, by: Request, now_ns: int) -> Refused:
         if older.left_at(now_ns) <= 0:
@@ -164,7 +176,11 @@ class Intake:
         return Refused(request=request, reason=RefusalReason.DRAINING, detail=detail)
 
 
-def _expired(request: Request, *, now_ns: int) -> Refused:
-    over_ms = -request.left_at(now_ns) / 1e6
-    detail = f"its budget was over {over_ms:.1f} ms ago: give frames more time or choose a nearer worker"
+def _expired(request: Request, *, now_ns: int, needed_ns: int = 0) -> Refused:
+    left_ms = request.left_at(now_ns) / 1e6
+    advice = "give frames more time or choose a nearer worker"
+    if left_ms > 0:
+        detail = f"{left_ms:.1f} ms of its budget are left and a run takes {needed_ns / 1e6:.1f} ms: {advice}"
+    else:
+        detail = f"its budget was over {-left_ms:.1f} ms ago: {advice}"
     return Refused(request=request, reason=RefusalReason.EXPIRED, detail=detail)

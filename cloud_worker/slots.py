@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from cloud_worker.answerers import Answerer
 from cloud_worker.batching import BatchPolicy, batch_size, patience_ns
 from cloud_worker.errors import WorkerConfigError
-from cloud_worker.execute import Finish, Outcome, answer_request
+from cloud_worker.execute import Done, Finish, Outcome, answer_request
 from cloud_worker.intake import Intake
 from cloud_worker.request import Refused, Request
 from schemas.messages import Task
@@ -122,12 +122,20 @@ class Slots:
             self._changed.notify_all()
         while (batch := self._next_batch()) is not None:
             for request in batch:
-                self._finish(answer_request(request, answerers, clock_ns=self._clock_ns))
+                self._answer(request, answerers)
             with self._changed:
                 self._running -= len(batch)
                 self._changed.notify_all()
         for answerer in answerers.values():
             answerer.close()
+
+    def _answer(self, request: Request, answerers: Mapping[Task, Answerer]) -> None:
+        outcome = answer_request(request, answerers, clock_ns=self._clock_ns)
+        if isinstance(outcome, Done):
+            now_ns = self._clock_ns()
+            with self._changed:
+                self._intake.ran(request, took_ns=now_ns - outcome.started_ns, now_ns=now_ns)
+        self._finish(outcome)
 
     def _next_batch(self) -> list[Request] | None:
         """Wait for the next batch; None when the slot has to end."""

@@ -196,6 +196,7 @@ class Offloader:
             result=None,
             wanted=sent.wanted,
             ask=sent.ask,
+            asked=sent.worker,
             sent_ns=sent.sent_ns,
             payload_bytes=sent.payload_bytes,
             result_bytes=result_bytes,

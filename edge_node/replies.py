@@ -43,6 +43,7 @@ class RemoteReply:
     wanted: PartWanted | None = None
     part: PartPayload | None = None
     ask: bool = False
+    asked: str = ""  # whom the request named: a pool, or this worker itself where it says nothing
     sent_ns: int = 0
     payload_bytes: int = 0
     result_bytes: int = 0

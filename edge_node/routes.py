@@ -50,8 +50,8 @@ class Routes:
         self.of(worker).on_sent(ping_id, payload_bytes=payload_bytes, way=PING, now_ns=now_ns)
 
     def hear(self, reply: RemoteReply, *, now_ns: int) -> None:
-        """A worker answered or refused."""
-        route = self.of(reply.worker)
+        """A worker answered or refused; one of a pool teaches what is to be expected of the pool."""
+        route = self.of(reply.asked or reply.worker)
         if reply.refusal:
             ping = reply.task is Task.PING
             route.on_refusal(reply.refusal, frame_id=reply.frame_id, ping=ping, now_ns=now_ns)

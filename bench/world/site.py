@@ -108,6 +108,7 @@ class Worker:
             if self._intake is not intake:  # it died meanwhile
                 return
             self._free += 1
+            intake.ran(request, took_ns=DECODE_NS + run_ns, now_ns=self._agenda.now_ns)
             self._replies.pop(request)(request, "", queue_ns, run_ns)
             self._fill()
 

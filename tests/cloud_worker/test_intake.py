@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_worker.intake import Intake, IntakeConfig, Offer
+from cloud_worker.run_times import FEWEST
 from schemas.messages import Audio, Encoding, RefusalReason, Task
 from tests.cloud_worker.builders import MS, frame, header, part, request
 
@@ -145,3 +146,37 @@ def test_every_request_comes_out_exactly_once(script, step_ms):
         assert len(intake) <= CONFIG.depth
     out += [refused.request for refused in intake.drain()]
     assert sorted(map(id, out)) == sorted(map(id, inside))
+
+
+def _runs_took(intake, took_ns, *, task=Task.HANDS):
+    for _ in range(FEWEST):
+        intake.ran(request(task=task), took_ns=took_ns, now_ns=0)
+
+
+def test_before_the_first_run_nobody_is_refused_for_lack_of_time():
+    assert Intake(CONFIG).offer(request(left_ns=1), now_ns=0) == ()
+
+
+def test_a_request_with_less_time_left_than_a_run_takes_is_refused_when_it_comes():
+    intake = Intake(CONFIG)
+    _runs_took(intake, 8 * MS)
+    (refused,) = intake.offer(request(left_ns=7 * MS), now_ns=0)
+    assert refused.reason is RefusalReason.EXPIRED
+    assert "8.0 ms" in refused.detail
+    assert intake.offer(request(left_ns=9 * MS), now_ns=0) == ()
+
+
+def test_a_request_that_lost_the_time_for_a_run_in_line_is_not_begun():
+    intake = Intake(CONFIG)
+    intake.offer(request("h-1", left_ns=9 * MS), now_ns=0)
+    intake.offer(request("h-2", left_ns=30 * MS), now_ns=0)
+    _runs_took(intake, 8 * MS)
+    taken, expired = intake.take(now_ns=2 * MS)
+    assert taken.device == "h-2"
+    assert [refused.request.device for refused in expired] == ["h-1"]
+
+
+def test_slow_runs_of_one_task_refuse_nobody_of_another():
+    intake = Intake(CONFIG)
+    _runs_took(intake, 50 * MS, task=Task.TEXT)
+    assert intake.offer(request(left_ns=MS), now_ns=0) == ()

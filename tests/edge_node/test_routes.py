@@ -175,3 +175,15 @@ def test_the_65th_worker_pushes_the_oldest_out():
     assert routes.of("w-1") is kept, "a known worker pushes nobody out"
     assert routes.forecast("w-0", now_ns=now_ns).samples == 0
     assert routes.of("w-1") is not kept, "asking for the one pushed out pushed the next one out"
+
+
+def test_who_answers_for_a_pool_teaches_what_to_expect_of_the_pool():
+    routes = Routes()
+    for frame_id in range(10):
+        sent_ns = frame_id * 33 * MS
+        routes.picture_left("any", frame_id, payload_bytes=9_000, now_ns=sent_ns)
+        heard = reply(frame_id, worker=f"w-{frame_id % 2}", asked="any", sent_ns=sent_ns)
+        routes.hear(heard, now_ns=heard.received_ns)
+    pool = routes.forecast("any", now_ns=330 * MS)
+    assert (pool.samples, routes.forecast("w-0", now_ns=330 * MS).samples) == (10, 0)
+    assert pool.p_at(40 * MS) > 0.8
