@@ -63,7 +63,6 @@ class Remote:
         """Choose, probe and wait by this configuration."""
         del policy
         self._config = config
-        self._pings.clear()
         self._next_ask_ns = 0
 
     @property

@@ -332,7 +332,11 @@ def test_every_scheduled_frame_gets_exactly_one_answer_whatever_happens(steps, p
 
 def deadline_bench():
     """A bench whose policy ``deadline`` went up on probes that were answered well; nothing is under way."""
-    b = Bench(policy="deadline", local_ms=20)
+    return gone_up(Bench(policy="deadline", local_ms=20))
+
+
+def gone_up(b):
+    """Answer every probe until a frame leaves, and that frame too."""
     for _ in range(20):
         for _ in range(10):
             b.wait(5)
@@ -379,6 +383,18 @@ def test_the_deadline_policy_goes_up_on_good_replies_and_sends_no_more_probes():
     assert [after for _, after, _ in b.switches] == [Path.OFFLOAD]
     assert b.answers[b.next_id - 1].path is Path.OFFLOAD
     assert b.lines[-1].p_on_time > 0.9
+
+
+def test_a_probe_that_was_out_when_the_config_changed_keeps_no_frame_here_for_ever():
+    b = Bench(policy="deadline", local_ms=20)
+    b.wait(1)
+    b.frame()
+    b.wait(20)
+    b.local_done()
+    assert b.uplink.pings.pop() == 0  # it is never answered
+    b.journey.use(SplitConfig(policy="deadline", deadline_ms=80))
+    gone_up(b)
+    assert b.journey.remote.pings_lost == 1
 
 
 def test_in_a_black_hole_every_frame_is_answered_once_and_soon_none_leaves():
