@@ -53,7 +53,7 @@ class SplitAnswerer:
         self._open: OrderedDict[tuple[bytes, Placement], _Opened] = OrderedDict()
 
     def answer(self, request: Request, /) -> Answer:
-        """Run the part that the request's header names.
+        """Run the part that the request's header names; tensors of nobody ask whether it is proved.
 
         Raises:
             CannotAnswerError: an unknown model or placement, or tensors that are not what the part reads.
@@ -63,6 +63,8 @@ class SplitAnswerer:
             raise CannotAnswerError(RefusalReason.UNSUPPORTED_TASK, "a part takes live tensors: send a Part")
         started_ns = self._clock_ns()
         model, placement = self._resolve(request)
+        if not (message.subjects or message.payload):
+            return Answer(model_digest=model.digest)  # an ask that crossed the presence: yes, it is proved
         opened = self._opened(model, placement)
         rows = self._rows(message, opened)
         decoded_ns = self._clock_ns()
@@ -121,10 +123,6 @@ class SplitAnswerer:
             raise CannotAnswerError(
                 RefusalReason.TOO_LARGE,
                 f"tensors of {subjects} hands, allowed are {self._max_subjects}: send fewer hands",
-            )
-        if not subjects:
-            raise CannotAnswerError(
-                RefusalReason.MALFORMED, "tensors of no hand, expected is one at least: this part is proved"
             )
         live = PartPayload(subjects=subjects, coding=message.coding, payload=message.payload)
         try:

@@ -197,7 +197,7 @@ BOMB_HEAD = struct.pack("<BI", Method.PACKED, len(BOMB))
 
 # what comes instead of one hand's values -> refused as, and what is said of it
 WRONG = {
-    "nobody's": (lambda _sent: NOTHING, RefusalReason.MALFORMED, "expected is one at least"),
+    "nobody's": (lambda sent: replace(sent, subjects=0), RefusalReason.MALFORMED, "expected are 0"),
     "short": (
         lambda sent: replace(sent, payload=sent.payload[:-1]),
         RefusalReason.MALFORMED,
@@ -234,6 +234,15 @@ def test_values_that_the_part_does_not_read_are_refused(name, model, runtime, cr
     refused = refusal(split, ask(model, U_SHAPE, wrong(live(model, runtime, crop, U_SHAPE))))
     assert refused.reason is reason
     assert said in refused.detail
+    split.close()
+
+
+def test_an_ask_for_a_placement_that_is_proved_by_now_is_answered_with_nothing(model, runtime, sound):
+    """It crossed the presence that names the placement; to call it malformed would accuse an honest headset."""
+    prove(sound, model, U_SHAPE)
+    split = answerer(sound, runtime)
+    answer = split.answer(ask(model, U_SHAPE, NOTHING))
+    assert (answer.model_digest, answer.part, answer.run_ns) == (model.digest, NOTHING, 0)
     split.close()
 
 

@@ -315,6 +315,20 @@ def test_an_unproved_placement_is_asked_for_by_one_request_at_a_time_while_frame
     assert b.lines[-1].answer.path is Path.SPLIT
 
 
+def test_an_ask_that_is_answered_with_nothing_changes_nothing_until_the_presence_tells():
+    b = bench(presence={"kernels": {MODEL: KERNEL}})
+    b.frame()
+    b.wait(10)
+    b.local_done()
+    b.part_reply(0, ask=True, part=NOTHING)
+    b.wait(23)
+    assert not b.remote.refusals
+    assert [line.answer.path for line in b.lines] == [Path.LOCAL]
+    b.remote.workers.on_presence(worker_presence(**PROVED))
+    split_once(b)
+    assert b.lines[-1].answer.path is Path.SPLIT
+
+
 def test_a_placement_that_a_worker_declines_is_not_asked_for_again_while_it_lives():
     b = bench(presence={"kernels": {MODEL: KERNEL}})
     b.frame()
