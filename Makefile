@@ -6,11 +6,11 @@ DEMO_EXTRAS := edge,worker,manager,quantize,plot
 TEST_EXTRAS := $(DEMO_EXTRAS),openvino,mnn,ncnn,postgres,test
 ARGS ?=
 
-.PHONY: help demo test check bench bench-craft fuzz schemas setup setup-test setup-tflite clean
+.PHONY: help demo test check bench bench-craft bench-deadline fuzz schemas setup setup-test setup-tflite clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
-	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "make %-13s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "make %-15s%s\n", $$1, $$2}' Makefile
 
 setup:  ## the virtual environment, without test tools
 	@$(PYTHON) headway/setup.py --venv $(VENV) --extras $(DEMO_EXTRAS)
@@ -49,6 +49,10 @@ bench-craft: setup-test  ## what the craft can do: every cut, gate, placement, p
 	@$(BIN)/headway model import text > /dev/null
 	@$(BIN)/headway model import faces > /dev/null
 	@$(BIN)/python -m bench.craft $(ARGS)
+
+bench-deadline: setup-test  ## every frame in time: faults, policies side by side, calibration, overload, timing
+	@$(BIN)/python -m headway.provision
+	@$(BIN)/python -m bench.deadline $(ARGS)
 
 fuzz: setup-test  ## mutants of every message against verify, codec and a live worker
 	@$(BIN)/python -m headway.provision
