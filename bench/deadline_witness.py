@@ -72,9 +72,13 @@ class Witness:
         pairs = sorted(pair for seen in self._late for pair in seen if pair[1] - pair[0] > KEPT_NS)
         return [Stall(begin_ns=due_ns, end_ns=woken_ns) for due_ns, woken_ns in pairs]
 
+    def lateness_ns(self) -> list[int]:
+        """How late it was woken each time, smallest first."""
+        return sorted(woken_ns - due_ns for seen in self._late for due_ns, woken_ns in seen)
+
     def facts(self) -> dict[str, Any]:
         """Load and wake lateness, to stand beside the figures."""
-        late = sorted(woken_ns - due_ns for seen in self._late for due_ns, woken_ns in seen)
+        late = self.lateness_ns()
         at = {f"p{100 * fraction:g}": _at(late, fraction) for fraction in FRACTIONS}
         return {"cores": os.cpu_count(), "busy_share": round(self._busy, 3), "wake_lateness_ms": at}
 
