@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from bench.world.agenda import Agenda, Draws, JobDraws
 from bench.world.hands import PICTURE, NoPixels, shows
+from bench.world.host import HOST_LATENESS, HOST_RUN, at_ns
 from bench.world.way import Way
 from edge_node.accelerator import Accelerator
 from edge_node.decide import Path
@@ -22,9 +23,7 @@ from schemas.documents import SplitConfig, WorkerPresence
 
 NS_PER_S = 1_000_000_000
 LOCAL_PRIOR_NS = 40_000_000  # as the node has it before its first run
-HOST_RUN_NS = 3_500_000  # what the real run of the int8 model takes of the host; the class is slower
 CAPTURE_NS = 300_000
-LATE_P50_NS, LATE_P99_NS = 80_000, 600_000  # how late the host wakes who asked to be woken
 MODEL = "local-int8"
 
 
@@ -38,12 +37,20 @@ class Seen:
 
 
 class Headset:
-    """One headset. ``way`` carries what it sends."""
+    """One headset. ``way`` carries what it sends; ``phase`` is when in the frame's interval it captures, 0 to 1."""
 
     def __init__(
-        self, agenda: Agenda, *, way: Way, device: str, config: SplitConfig, draws: Draws, fps: float
+        self,
+        agenda: Agenda,
+        *,
+        way: Way,
+        device: str,
+        config: SplitConfig,
+        draws: Draws,
+        fps: float,
+        phase: float = 0.0,
     ) -> None:
-        self._agenda, self._draws, self._fps = agenda, draws, fps
+        self._agenda, self._draws, self._fps, self._phase = agenda, draws, fps, phase
         self.seen = Seen()
         self._rng = JobDraws(draws)
         self._way = way
@@ -72,7 +79,7 @@ class Headset:
             result=shows(job.frame_id, rois=job.rois),
             error="",
             started_ns=started_ns,
-            ended_ns=started_ns + HOST_RUN_NS,
+            ended_ns=started_ns + at_ns(HOST_RUN, share=self._draws.share("host run", job.frame_id)),
         )
         self.seen.counts["local_runs"] += 1
         self._agenda.at(
@@ -86,7 +93,7 @@ class Headset:
     def _schedule(self, frame_id: int, frames: int) -> None:
         if frame_id >= frames:
             return
-        scheduled_ns = round((frame_id + 1) * NS_PER_S / self._fps)
+        scheduled_ns = round((frame_id + 1 + self._phase) * NS_PER_S / self._fps)
 
         def due() -> None:
             captured = Captured(image=PICTURE, ring_index=frame_id)
@@ -132,8 +139,7 @@ class Headset:
         self.do(self.journey.tick)
 
     def _lateness_ns(self, number: int) -> int:
-        share = self._draws.share("wake", number)
-        return round(LATE_P50_NS * 2 * share + (LATE_P99_NS * (share - 0.98) * 50 if share > 0.98 else 0))
+        return at_ns(HOST_LATENESS, share=self._draws.share("wake", number))
 
     def _note_switch(self, flight: Flight, before: Path, reason: str) -> None:
         del reason

@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.world.agenda import Agenda, Draws
 from bench.world.headset import Headset, Seen
+from bench.world.load import Load, Others
 from bench.world.site import Broker, Fault, Worker
 from bench.world.way import Way
 from edge_node.decide import Path
@@ -18,6 +19,7 @@ from schemas.documents import SplitConfig
 
 NS_PER_S = 1_000_000_000
 FINISH_NS = 2_500_000_000
+NEXT_HEADSET = 1_000_003  # between the seeds of two headsets
 HEADSET = "d-1"
 
 
@@ -33,29 +35,70 @@ class Setting:
     fps: float = 30.0
     faults: tuple[Fault, ...] = ()
     bad_replies: float = 0.0  # share that comes twice; half as many are unreadable
+    load: Load | None = None  # other headsets at the same worker
 
 
 def simulate(setting: Setting) -> tuple[Seen, Counter[str]]:
     """Run one headset through its frames; gives its flights, switches and what its way counted."""
+    return simulate_site(setting, headsets=1)[0]
+
+
+def simulate_site(setting: Setting, *, headsets: int) -> list[tuple[Seen, Counter[str]]]:
+    """Run so many headsets at one worker, each behind a link of its own, evenly apart in time."""
     agenda, draws = Agenda(), Draws(setting.seed)
     broker, worker = Broker(setting.faults), Worker(agenda, draws=draws, faults=setting.faults)
-    link = LinkModel(setting.link, seed=setting.seed)
-    way = Way(agenda, link=link, broker=broker, worker=worker, draws=draws, twice=setting.bad_replies)
-    headset = Headset(
-        agenda, way=way, device=setting.device, config=setting.config, draws=draws, fps=setting.fps
+    if setting.load is not None:
+        Others(agenda, load=setting.load, worker=worker, draws=draws)
+    pairs = [
+        _enter(setting, agenda, broker=broker, worker=worker, number=number, phase=number / headsets)
+        for number in range(headsets)
+    ]
+    _plan_faults(setting.faults, agenda, worker=worker, ways=[way for _, way in pairs])
+    for headset, _ in pairs:
+        headset.run_frames(frames=setting.frames)
+    agenda.run(until_ns=round((setting.frames + 2) * NS_PER_S / setting.fps) + FINISH_NS)
+    for headset, _ in pairs:
+        headset.journey.finish(now_ns=agenda.now_ns)
+    return [(headset.seen, way.counts) for headset, way in pairs]
+
+
+def _enter(
+    setting: Setting, agenda: Agenda, *, broker: Broker, worker: Worker, number: int, phase: float
+) -> tuple[Headset, Way]:
+    seed = setting.seed + number * NEXT_HEADSET
+    draws = Draws(seed)
+    way = Way(
+        agenda,
+        link=LinkModel(setting.link, seed=seed),
+        broker=broker,
+        worker=worker,
+        draws=draws,
+        twice=setting.bad_replies,
+        name=f"d-{number + 1}",
     )
-    for fault in setting.faults:
+    headset = Headset(
+        agenda,
+        way=way,
+        device=setting.device,
+        config=setting.config,
+        draws=draws,
+        fps=setting.fps,
+        phase=phase,
+    )
+    return headset, way
+
+
+def _plan_faults(faults: tuple[Fault, ...], agenda: Agenda, *, worker: Worker, ways: list[Way]) -> None:
+    for fault in faults:
         at_ns = round(fault.at_s * NS_PER_S)
-        if fault.kind == "broker-kill":
-            agenda.at(at_ns, way.end)
         if fault.kind == "worker-kill":
             agenda.at(at_ns, worker.reset)
-            agenda.at(at_ns, way.worker_changed)
-            agenda.at(fault.end_ns + 1, way.worker_changed)
-    headset.run_frames(frames=setting.frames)
-    agenda.run(until_ns=round((setting.frames + 1) * NS_PER_S / setting.fps) + FINISH_NS)
-    headset.journey.finish(now_ns=agenda.now_ns)
-    return headset.seen, way.counts
+        for way in ways:
+            if fault.kind == "broker-kill":
+                agenda.at(at_ns, way.end)
+            if fault.kind == "worker-kill":
+                agenda.at(at_ns, way.worker_changed)
+                agenda.at(fault.end_ns + 1, way.worker_changed)
 
 
 def lines(seen: Seen) -> list[dict[str, object]]:

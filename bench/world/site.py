@@ -101,7 +101,7 @@ class Worker:
     def _begin(self, request: Request) -> None:
         self._free -= 1
         intake, queue_ns = self._intake, self._agenda.now_ns - request.received_ns
-        share = self._draws.share("worker run", request.header.frame_id)
+        share = self._draws.share(f"worker run {request.device}", request.header.frame_id)
         run_ns = round(interpolate(RUN_MS, fraction=share) * NS_PER_MS)
 
         def end() -> None:

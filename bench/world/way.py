@@ -18,7 +18,7 @@ from broker.backoff import Backoff
 from broker.pulse import Pulse, PulseLimits, Verdict
 from cloud_worker.aging import Aging
 from cloud_worker.request import Request
-from edge_node.estimate import transport_rtt_ns
+from edge_node.estimates.rtt import transport_rtt_ns
 from edge_node.offload import FrameOut
 from edge_node.replies import PartOut, RemoteReply
 from headway.link_model import LinkModel
@@ -48,10 +48,18 @@ class Way:
     """One headset's connection."""
 
     def __init__(
-        self, agenda: Agenda, *, link: LinkModel, broker: Broker, worker: Worker, draws: Draws, twice: float
+        self,
+        agenda: Agenda,
+        *,
+        link: LinkModel,
+        broker: Broker,
+        worker: Worker,
+        draws: Draws,
+        twice: float,
+        name: str = "d",
     ) -> None:
         self._agenda, self._link, self._broker, self._worker = agenda, link, broker, worker
-        self._draws, self._twice = draws, twice
+        self._draws, self._twice, self._name = draws, twice, name
         self._aging = Aging()
         self._pulse = Pulse(LIMITS)
         rng = random.Random(1)
@@ -94,7 +102,7 @@ class Way:
         self._waits[Task.PING, ping_id] = (now_ns, PING_BYTES)
 
         def arrive() -> None:
-            self._aging.lost_ns(("d", BOOT), send_ns=now_ns, received_ns=self._agenda.now_ns)
+            self._aging.lost_ns((self._name, BOOT), send_ns=now_ns, received_ns=self._agenda.now_ns)
             if not self._worker.is_down(self._agenda.now_ns):
                 self._down(PING_BYTES, lambda: self._hear(Task.PING, ping_id, "", Timing(received_ns=now_ns)))
 
@@ -104,7 +112,7 @@ class Way:
 
     def _receive(self, out: FrameOut, *, sent_ns: int, budget_ns: int) -> None:
         now_ns = self._agenda.now_ns
-        lost_ns = self._aging.lost_ns(("d", BOOT), send_ns=sent_ns, received_ns=now_ns)
+        lost_ns = self._aging.lost_ns((self._name, BOOT), send_ns=sent_ns, received_ns=now_ns)
         header = Header(
             boot_id=BOOT,
             task=Task.HANDS,
@@ -115,7 +123,11 @@ class Way:
         )
         frame = Frame(header=header, width_px=640, height_px=360, encoding=Encoding.JPEG, quality=out.quality)
         request = Request(
-            device="d", task_word="hands", message=frame, received_ns=now_ns, left_ns=budget_ns - lost_ns
+            device=self._name,
+            task_word="hands",
+            message=frame,
+            received_ns=now_ns,
+            left_ns=budget_ns - lost_ns,
         )
         self._worker.offer(request, reply=self._reply)
 
