@@ -75,11 +75,11 @@ class Cast:
         self.manager_url = str(ready["url"])
         return self.manager_url
 
-    def start_worker(self, worker: str, *, models: Path, variant: str) -> None:
+    def start_worker(self, worker: str, *, models: Path, variant: str, broker_url: str | None = None) -> None:
         """Start a worker that answers the task ``hands`` with the float models of a folder, full or lite."""
         self._start(
             worker,
-            ["worker", "run", "--id", worker, "--site", self.site, "--broker", self.broker_url]
+            ["worker", "run", "--id", worker, "--site", self.site, "--broker", broker_url or self.broker_url]
             + ["--task", "hands", "--models", str(models), "--state", str(self.folder / worker)]
             + ["--variant", variant, "--max-hands", "1", "--json"],
         )
