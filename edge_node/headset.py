@@ -201,12 +201,12 @@ class Headset:
     # -- news from other threads, put on the loop ----------------------------------------------------
 
     def _ears(self) -> Ears:
-        workers = self._journey.remote.workers
+        remote = self._journey.remote
         return Ears(
             desired=self._updater.inbox.desired,
             ack=self._updater.inbox.ack,
-            worker=lambda presence: self._loop.post(lambda _now: workers.on_presence(presence)),
-            load=lambda load: self._loop.post(lambda _now: workers.on_load(load)),
+            worker=lambda presence: self._loop.post(lambda _now: remote.workers.on_presence(presence)),
+            load=lambda load: self._loop.post(lambda now_ns: remote.on_load(load, now_ns=now_ns)),
             chunk=self._updater.inbox.chunk,
             refused=self._on_refused,
             explain=self._explain,
@@ -278,7 +278,7 @@ class Headset:
             before=before.value,
             after=flight.mode.value,
             reason=reason,
-            rtt_ms=ms(self._journey.remote.rtts.last_ns(flight.worker)),
+            rtt_ms=ms(self._journey.remote.rtt_ns(flight.worker)),
         )
 
     def _land(self, flight: Flight) -> None:

@@ -60,7 +60,7 @@ class Heartbeat:
                 wall_ms=self._wall_ms(),
                 mode=journey.mode,
                 switches=journey.switches,
-                rtt_ns=remote.rtts.last_ns(worker),
+                rtt_ns=remote.rtt_ns(worker),
                 worker=worker or "",
                 model=journey.local.engine.label,
                 uplink_bytes=self._offloader.uplink_bytes,

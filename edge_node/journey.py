@@ -14,7 +14,7 @@ from collections.abc import Callable
 from edge_node.answers import Answers, close
 from edge_node.decide import POLICIES, Decision, LocalView, Path, Policy
 from edge_node.decisions import Decisions
-from edge_node.estimate import Quantiles
+from edge_node.estimates.quantiles import Quantiles
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
 from edge_node.hedge import JourneyLimits, carry_at_ns, latest_local_start_ns
@@ -171,7 +171,7 @@ class Journey:
         if decision.path is Path.SPLIT and self._is_too_late_for_parts(flight, now_ns=now_ns):
             decision = Decision(path=Path.LOCAL, worker=None, reason=NO_TIME_FOR_PARTS)
             self._doubt_parts()
-        flight.worker, flight.rtt_ns = view.worker, self.remote.rtts.last_ns(view.worker)
+        flight.worker, flight.rtt_ns = view.worker, self.remote.rtt_ns(view.worker)
         flight.p_on_time = decision.p_on_time
         self.decisions.note(flight, view, decision, policy=self.config.policy)
         self._note_mode(flight, decision.path, decision.reason)

@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 
 from broker.road import Delivery, Road
-from edge_node.estimate import transport_rtt_ns
+from edge_node.estimates.rtt import transport_rtt_ns
 from edge_node.frames import Image
 from edge_node.remote_hands import box_of, hands_of
 from edge_node.replies import PartOut, RemoteReply

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from edge_node.accelerator import Accelerator
 from edge_node.device_class import Portion, Segment, Thermal
-from edge_node.estimate import Quantiles
+from edge_node.estimates.quantiles import Quantiles
 from edge_node.jobs import Engine, Job, JobDone, JobKind
 
 MOST_LATE = 2

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from edge_node.decide import PartView, Policy
 from edge_node.device_class import Thermal
-from edge_node.estimate import RttBook
 from edge_node.estimates.forecast import Forecast
 from edge_node.flight import Flight
 from edge_node.frames import Captured
@@ -17,10 +16,10 @@ from edge_node.jobs import Engine
 from edge_node.offload import FrameOut
 from edge_node.replies import PartOut, RemoteReply
 from edge_node.routes import Routes
-from edge_node.workers import PartWanted, WorkerBook
+from edge_node.workers import REST_NS, PartWanted, WorkerBook
 from inference.part_payload import NOTHING, PartPayload
 from inference.tasks.roi import Roi
-from schemas.documents import SplitConfig
+from schemas.documents import Load, SplitConfig
 from schemas.messages import Task
 
 NS_PER_MS = 1_000_000
@@ -47,7 +46,6 @@ class Remote:
     def __init__(self, uplink: Uplink, *, workers: WorkerBook) -> None:
         self._uplink = uplink
         self.workers = workers
-        self.rtts = RttBook()
         self.routes = Routes()
         self.ready = False
         self.thermal = Thermal.NOMINAL
@@ -74,6 +72,12 @@ class Remote:
         """The worker to ask now."""
         return self.workers.choose(self._config.worker, now_ns=now_ns)
 
+    def on_load(self, load: Load, *, now_ns: int) -> None:
+        """A worker told everybody how busy it is."""
+        queue_ns = self.workers.on_load(load)
+        if queue_ns is not None:
+            self.routes.on_load(load.worker, queue_ns=queue_ns, now_ns=now_ns)
+
     def rest(self, worker: str | None, *, now_ns: int) -> None:
         """A worker did not answer: prefer others for a while."""
         self.workers.rest(worker, now_ns=now_ns)
@@ -81,6 +85,10 @@ class Remote:
     def forecast(self, worker: str | None, *, now_ns: int) -> Forecast | None:
         """What to expect of a picture sent to a worker now; None without a worker."""
         return None if worker is None else self.routes.forecast(worker, now_ns=now_ns)
+
+    def rtt_ns(self, worker: str | None) -> int | None:
+        """The newest transport round trip to a worker; None where there is none."""
+        return None if worker is None else self.routes.rtt_ns(worker)
 
     def lose(self, flight: Flight, *, now_ns: int) -> None:
         """The reply to a frame counts as missing: its worker rests."""
@@ -163,14 +171,14 @@ class Remote:
         probe = reply.task is Task.PING
         if probe and self._pings.pop(reply.frame_id, None) is None:
             return  # it was counted as lost already
-        self.rtts.add(reply.worker, reply.rtt_ns, now_ns=now_ns)
         if not reply.ask:
             self.routes.hear(reply, now_ns=now_ns)
         if reply.ask:
             self._note_ask(reply, now_ns=now_ns)
         elif reply.refusal:
             self.refusals[reply.refusal] += 1
-            self.rest(reply.worker, now_ns=now_ns)
+            rest_ns = reply.retry_after_ms * NS_PER_MS or REST_NS  # it knows best when to ask again
+            self.workers.rest(reply.worker, now_ns=now_ns, for_ns=rest_ns)
             policy.on_loss(f"the worker refused: {reply.refusal}")
         else:
             policy.on_rtt(reply.rtt_ns, probe=probe)

@@ -8,7 +8,7 @@ from edge_node.estimates.forecast import Forecast
 from edge_node.estimates.route import ReplySample, Route
 from edge_node.estimates.work import PING
 from edge_node.replies import RemoteReply
-from schemas.messages import Task
+from schemas.messages import Task, Timing
 
 NS_PER_US = 1000
 FIRST_PICTURE_BYTES = 20_000  # a JPEG of 640 pixels width, until one was sent
@@ -28,6 +28,11 @@ class Routes:
         if worker not in self._of and len(self._of) >= self._limit:
             del self._of[next(iter(self._of))]
         return self._of.setdefault(worker, Route())
+
+    def rtt_ns(self, worker: str) -> int | None:
+        """The newest transport round trip to a worker; None where there is none."""
+        route = self._of.get(worker)
+        return None if route is None else route.rtt.last_ns
 
     def forecast(self, worker: str, *, now_ns: int) -> Forecast:
         """What to expect of a picture as large as the last one, sent now."""
@@ -51,22 +56,26 @@ class Routes:
 
     def hear(self, reply: RemoteReply, *, now_ns: int) -> None:
         """A worker answered or refused; one of a pool teaches what is to be expected of the pool."""
+        if reply.timing is None:
+            return
         route = self.of(reply.asked or reply.worker)
+        sample = _sample(reply, reply.timing)
         if reply.refusal:
-            ping = reply.task is Task.PING
-            route.on_refusal(reply.refusal, frame_id=reply.frame_id, ping=ping, now_ns=now_ns)
-        elif reply.timing is not None:
-            route.on_reply(_sample(reply), now_ns=now_ns)
+            route.on_refusal(sample, reason=reply.refusal, now_ns=now_ns)
+        else:
+            route.on_reply(sample, now_ns=now_ns)
+
+    def on_load(self, worker: str, *, queue_ns: int, now_ns: int) -> None:
+        """A worker told everybody how long a request would wait; of one never spoken to nothing is kept."""
+        if worker in self._of:
+            self._of[worker].on_load(queue_ns, now_ns=now_ns)
 
     def lose(self, worker: str, request_id: int, *, ping: bool = False, now_ns: int) -> None:
         """A reply counts as missing."""
         self.of(worker).on_loss(request_id, ping=ping, now_ns=now_ns)
 
 
-def _sample(reply: RemoteReply) -> ReplySample:
-    timing = reply.timing
-    if timing is None:
-        raise ValueError(f"the reply to {reply.frame_id} says nothing of its times: it teaches no route")
+def _sample(reply: RemoteReply, timing: Timing) -> ReplySample:
     if reply.task is Task.PING:
         way = PING
     else:

@@ -15,7 +15,9 @@ from schemas.topics import POOL
 AUTO = "auto"
 MAX_WORKERS = 256
 MAX_DECLINED = 64  # parts of one worker; the oldest is forgotten and may be asked for again
-REST_NS = 2_000_000_000  # a worker that refused or did not answer is left alone so long
+NS_PER_US = 1_000
+REST_NS = 2_000_000_000  # a worker that refused or did not answer is left alone so long, if it names no time
+MOST_REST_NS = 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +62,18 @@ class WorkerBook:
             known.delayed = None
         known.presence = presence
 
-    def on_load(self, load: Load) -> None:
-        """Take in how busy a worker is; unknown workers are ignored."""
+    def on_load(self, load: Load) -> int | None:
+        """Take in how busy a worker is; how long a request would wait there. Unknown workers are ignored: None."""
         known = self._known.get(load.worker)
-        if known is not None:
-            known.load = load
+        if known is None:
+            return None
+        known.load = load
+        return load.queued * load.run_p50_us * NS_PER_US // max(1, known.presence.slots)
 
-    def rest(self, worker: str | None, *, now_ns: int) -> None:
-        """Leave a worker alone for a while."""
+    def rest(self, worker: str | None, *, now_ns: int, for_ns: int = REST_NS) -> None:
+        """Leave a worker alone for a while, ``MOST_REST_NS`` at most."""
         if worker in self._known:
-            self._known[worker].rests_until_ns = now_ns + REST_NS
+            self._known[worker].rests_until_ns = now_ns + min(for_ns, MOST_REST_NS)
 
     def choose(self, wanted: str, *, now_ns: int) -> str | None:
         """The worker to ask now: the one ``wanted``, or with ``auto`` a good one; None where nobody is there.

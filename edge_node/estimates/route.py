@@ -133,10 +133,13 @@ class Route:
     def _learn(self, sample: ReplySample, pending: _Pending, *, now_ns: int) -> None:
         """From what left while the link was alive: what piled up behind a stall tells of nothing but the stall."""
         self._drift.add(sample.total_ns - pending.plain_ns, pending.guesses, now_ns=now_ns)
-        self.bandwidth.add(sample.payload_bytes, sample.transport_ns, now_ns=now_ns)
         if sample.way != PING:
             self.worker.on_queue(sample.queue_ns, now_ns=now_ns)
             self.worker.on_run(sample.way, sample.decode_ns + sample.run_ns)
+        self._learn_link(sample, pending, now_ns=now_ns)
+
+    def _learn_link(self, sample: ReplySample, pending: _Pending, *, now_ns: int) -> None:
+        self.bandwidth.add(sample.payload_bytes, sample.transport_ns, now_ns=now_ns)
         ratio = RATIO_UNIT * (sample.transport_ns + 1) // (pending.transfer_ns + 1)
         if self._level.add(ratio):
             self._start_over(now_ns)
@@ -154,19 +157,28 @@ class Route:
         if not pending.stalled and self._level.add_loss():
             self._start_over(now_ns)
 
-    def on_refusal(
-        self, reason: str, *, now_ns: int, frame_id: int | None = None, ping: bool = False
-    ) -> None:
-        """The worker would not: as good as lost, but no word about the link."""
+    def on_refusal(self, sample: ReplySample, *, reason: str, now_ns: int) -> None:
+        """The worker would not: as good as lost, but the link carried it there and the word back.
+
+        How long the worker kept it teaches no queue: it refuses sooner than it would have begun.
+        """
         self._moment = None
         self.refusals[reason] += 1
-        if frame_id is not None:
-            self._pending.pop((ping, frame_id), None)
-        self._errors.add_loss(now_ns=now_ns, weight=_weight(ping))
+        self.rtt.add(sample.transport_ns)
+        self._tell_legs(sample, now_ns=now_ns)
+        ping = sample.way == PING
+        pending = self._pending.pop((ping, sample.frame_id), None)
+        self._heard_ns, self._lost = now_ns, False
+        if pending is None:  # it was counted as lost already
+            return
+        errors = self._stalled_errors if pending.stalled else self._errors
+        errors.add_loss(now_ns=now_ns, weight=_weight(ping))
+        if not pending.stalled:
+            self._learn_link(sample, pending, now_ns=now_ns)
 
     def on_load(self, queue_ns: int, *, now_ns: int) -> None:
-        """The worker told everybody how long a request would wait."""
-        self.worker.on_queue(queue_ns, now_ns=now_ns)
+        """The worker told everybody how long a request would wait; its newer word on a request of ours is better."""
+        self.worker.on_rumour(queue_ns, now_ns=now_ns)
 
     def forecast(self, *, payload_bytes: int, way: str, now_ns: int) -> Forecast:
         """What to expect of so many bytes sent this way now."""
@@ -191,10 +203,6 @@ class Route:
             return False
         error_ns = self._errors.at(PATIENCE, now_ns=now_ns)
         return error_ns is not None and silent_ns > oldest.predicted_ns + min(error_ns, MOST_PATIENCE_NS)
-
-    def overdue(self, *, after_ns: int, now_ns: int) -> int:
-        """How many requests have been out for longer than this."""
-        return sum(now_ns - pending.sent_ns > after_ns for pending in self._pending.values())
 
     def _expect(self, payload_bytes: int, way: str, *, now_ns: int) -> _Pending:
         transfer_ns = self.bandwidth.transfer_ns(payload_bytes, now_ns=now_ns)

@@ -2,15 +2,25 @@
 
 Smoothed round trip and its deviation as TCP keeps them, WITHOUT the floor of one second of RFC 6298 (2.4): a frame
 is worthless after tens of milliseconds. Karn's rule stays: an answer to what was sent twice teaches nothing, because
-nobody knows which sending it answers. Reads no clock.
+nobody knows which sending it answers. A round trip is of the transport alone: the worker's own work is taken off.
+Reads no clock.
 """
 
+from schemas.messages import Timing
+
+NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 INITIAL_NS = 1_000 * NS_PER_MS  # RFC 6298 (2.1): before anything was measured
 MAX_NS = 60_000 * NS_PER_MS  # RFC 6298 (2.5): a ceiling of at least 60 s
 SMOOTHING = 8  # 1 / alpha
 DEVIATION_SMOOTHING = 4  # 1 / beta
 DEVIATIONS = 4  # K
+
+
+def transport_rtt_ns(*, sent_ns: int, received_ns: int, timing: Timing) -> int:
+    """Send to reply, less what the worker says it spent on queue, decoding and running (never below 0)."""
+    worked_ns = (timing.queue_us + timing.decode_us + timing.run_us) * NS_PER_US
+    return max(0, received_ns - sent_ns - worked_ns)
 
 
 class RttEstimator:
@@ -25,11 +35,13 @@ class RttEstimator:
         self._doublings = 0
         self._srtt_ns: float | None = None
         self._rttvar_ns = 0.0
+        self.last_ns: int | None = None  # the newest round trip as it was measured
 
     def add(self, rtt_ns: int, *, resent: bool = False) -> None:
         """Take in a round trip; one of something that was sent again is not looked at (Karn)."""
         if resent:
             return
+        self.last_ns = rtt_ns
         if self._srtt_ns is None:
             self._srtt_ns, self._rttvar_ns = float(rtt_ns), rtt_ns / 2
         else:

@@ -6,6 +6,9 @@ Reads no clock.
 
 QUEUE_HALF_LIFE_NS = 1_000_000_000
 QUEUE_GAIN = 0.5
+RUMOUR_AFTER_NS = (
+    500_000_000  # what a worker tells everybody counts when our own requests told nothing for so long
+)
 RUN_GAIN = 1 / 8
 PRIOR_RUN_NS = 10_000_000
 PING = "ping"  # answered before anything queues or runs
@@ -18,10 +21,20 @@ class WorkerTimes:
         self._prior_run_ns = prior_run_ns
         self._queue_ns = 0.0
         self._said_at_ns = 0
+        self._own_word_ns: int | None = None
         self._runs_ns: dict[str, float] = {}
 
     def on_queue(self, queue_ns: int, *, now_ns: int) -> None:
-        """The worker said how long something waited, or would wait."""
+        """The worker said how long something of ours waited."""
+        self._own_word_ns = now_ns
+        self._follow(queue_ns, now_ns=now_ns)
+
+    def on_rumour(self, queue_ns: int, *, now_ns: int) -> None:
+        """The worker told everybody how long something would wait."""
+        if self._own_word_ns is None or now_ns - self._own_word_ns >= RUMOUR_AFTER_NS:
+            self._follow(queue_ns, now_ns=now_ns)
+
+    def _follow(self, queue_ns: int, *, now_ns: int) -> None:
         faded_ns = self._faded_queue_ns(now_ns)
         self._queue_ns = faded_ns + QUEUE_GAIN * (queue_ns - faded_ns)
         self._said_at_ns = now_ns

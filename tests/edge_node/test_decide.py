@@ -8,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_node.decide import POLICIES, LinkView, PartView, Path
-from edge_node.estimate import Quantiles, RttBook, WindowedMin, transport_rtt_ns
 from edge_node.hedge import HedgeMargins, carry_at_ns, is_worth_starting, latest_local_start_ns
-from edge_node.workers import MAX_DECLINED, REST_NS, PartWanted, WorkerBook
+from edge_node.workers import MAX_DECLINED, MOST_REST_NS, REST_NS, PartWanted, WorkerBook
 from schemas.documents import Load, SplitConfig
-from schemas.messages import Timing
 
 MS = 1_000_000
 READY = LinkView(worker="w-1", ready=True)
@@ -119,54 +117,6 @@ def test_up_always_means_that_the_last_probes_were_good_and_nothing_bad_followed
             assert rtt_ms <= 15
 
 
-def test_a_round_trip_leaves_out_the_work_of_the_worker():
-    timing = Timing(received_ns=123, queue_us=1000, decode_us=2000, run_us=3000)
-    assert transport_rtt_ns(sent_ns=0, received_ns=10 * MS, timing=timing) == 4 * MS
-    assert transport_rtt_ns(sent_ns=0, received_ns=1 * MS, timing=timing) == 0
-
-
-@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=300), st.floats(0, 1))
-def test_a_quantile_is_a_measured_value_that_enough_do_not_exceed(values, fraction):
-    quantiles = Quantiles(prior_ns=7, window=50)
-    assert quantiles.at(fraction) == 7
-    for value in values:
-        quantiles.add(value)
-    recent = values[-50:]
-    found = quantiles.at(fraction)
-    assert found in recent
-    assert sum(value <= found for value in recent) >= fraction * len(recent)
-
-
-@given(st.lists(st.integers(0, 100), max_size=120), st.integers(-5, 105))
-def test_the_share_below_a_duration_counts_the_window_and_without_one_asks_the_prior(values, duration_ns):
-    quantiles = Quantiles(prior_ns=40, window=50)
-    for value in values:
-        quantiles.add(value)
-        quantiles.share_below(duration_ns)  # asked in between, it must not answer from an older order
-    recent = values[-50:] or [40]
-    share = quantiles.share_below(duration_ns)
-    assert share == sum(value <= duration_ns for value in recent) / len(recent)
-    assert quantiles.share_below(quantiles.at(0.9)) >= 0.9
-
-
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(-100, 100)), min_size=1, max_size=80))
-def test_a_windowed_minimum_is_the_minimum_of_the_window(steps):
-    lowest, now, seen = WindowedMin(window_ns=100), 0, []
-    for step, value in steps:
-        now += step
-        seen.append((now, value))
-        assert lowest.add(value, now_ns=now) == min(v for at, v in seen if at >= now - 100)
-
-
-def test_round_trips_are_kept_per_worker_and_bounded():
-    book = RttBook(limit=2)
-    for number in range(3):
-        book.add(f"w-{number}", number * MS, now_ns=number)
-    assert book.last_ns("w-0") is None
-    assert book.last_ns("w-2") == 2 * MS
-    assert book.last_ns(None) is None
-
-
 def test_the_last_safe_start_leaves_room_for_the_slowest_run():
     margins = HedgeMargins(start_ns=10, carry_ns=5, most_carry_ns=20)
     starts = [
@@ -208,10 +158,26 @@ def load(worker, queued):
 
 def test_of_two_workers_the_less_busy_one_is_chosen_and_kept():
     known = book("w-1", "w-2")
-    known.on_load(load("w-1", 9))
+    assert known.on_load(load("w-1", 9)) == 9_000, "nine runs of a microsecond, one after the other"
+    assert known.on_load(load("stranger", 9)) is None
     assert known.choose("auto", now_ns=0) == "w-2"
     known.on_load(load("w-2", 50))
     assert known.choose("auto", now_ns=1) == "w-2"
+
+
+def test_a_worker_that_names_a_time_rests_until_then_and_not_longer():
+    known = book("w-1", "w-2")
+    first = known.choose("auto", now_ns=0)
+    known.rest(first, now_ns=0, for_ns=100)
+    other = known.choose("auto", now_ns=1)
+    assert other != first
+    known.rest(other, now_ns=2, for_ns=1000)
+    assert known.choose("auto", now_ns=99) is not None, "somebody must be probed"
+    assert known.choose("auto", now_ns=101) == first
+    known.rest(first, now_ns=101, for_ns=1 << 80)
+    assert known.choose("auto", now_ns=1100) == other
+    known.rest(other, now_ns=1100, for_ns=1 << 80)
+    assert known.choose("auto", now_ns=102 + MOST_REST_NS) == first, "nobody is left alone for ever"
 
 
 def test_a_worker_that_failed_rests_while_others_are_there():

@@ -210,7 +210,7 @@ def test_a_probe_without_an_answer_is_lost_and_its_late_answer_does_not_count():
     b.wait(60)
     assert b.remote.pings_lost == 1
     b.reply(ping, task=Task.PING)
-    assert b.remote.rtts.last_ns("w-1") is None
+    assert b.remote.rtt_ns("w-1") is None
 
 
 def test_a_new_config_counts_from_the_next_frame_on():

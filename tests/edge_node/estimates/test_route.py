@@ -54,6 +54,16 @@ class Link:
         self.next_id += 1
         return forecast, total_ns
 
+    def refuse(self, *, sent=True, size=15_000, reason="overloaded"):
+        """A frame that the worker would not run; not ``sent``: one that was counted as lost before."""
+        self.now_ns += 33 * MS
+        if sent:
+            self.route.on_sent(self.next_id, payload_bytes=size, way=Path.OFFLOAD, now_ns=self.now_ns)
+        took_ns = round((self.total_ms(size) - self.run_ms) * MS)
+        refused = dataclasses.replace(self.sample(size, took_ns, Path.OFFLOAD), run_ns=0)
+        self.route.on_refusal(refused, reason=reason, now_ns=self.now_ns + 20 * MS)
+        self.next_id += 1
+
     def sample(self, size, total_ns, way):
         run_ns = 0 if way == PING else round(self.run_ms * MS)
         return ReplySample(
@@ -215,12 +225,54 @@ def test_refusals_count_as_losses_but_say_nothing_of_the_link():
         link.frame()
     before = link.ask().p_at(40 * MS)
     for _ in range(20):
-        link.route.on_sent(link.next_id, payload_bytes=900, way=Path.OFFLOAD, now_ns=link.now_ns)
-        link.route.on_refusal("overloaded", frame_id=link.next_id, now_ns=link.now_ns)
-        link.next_id += 1
+        link.refuse()
     assert link.route.changes == 0
     assert link.route.refusals == {"overloaded": 20}
     assert link.ask().p_at(40 * MS) < 0.6 * before
+
+
+def test_a_refusal_proves_that_the_link_is_alive():
+    link = Link()
+    for _ in range(100):
+        link.frame()
+    link.frame(lost=True)
+    assert link.route.is_stalled(now_ns=link.now_ns)
+    link.refuse()
+    assert not link.route.is_stalled(now_ns=link.now_ns)
+
+
+def test_a_refusal_teaches_the_transport_and_no_run():
+    told, silent = Link(jitter=0.0), Link(jitter=0.0)
+    for link in (told, silent):
+        for _ in range(60):
+            link.frame()
+    run_ns = told.route.worker.run_ns(Path.OFFLOAD)
+    told.start_ms += 30
+    for _ in range(12):
+        told.refuse()
+    later_ns = told.route.bandwidth.transfer_ns(15_000, now_ns=told.now_ns)
+    assert later_ns > silent.route.bandwidth.transfer_ns(15_000, now_ns=told.now_ns) + 15 * MS
+    assert told.route.rtt.last_ns == pytest.approx(37 * MS, abs=MS)
+    assert told.route.worker.run_ns(Path.OFFLOAD) == run_ns
+
+
+def test_a_refusal_of_what_was_counted_as_lost_is_no_second_loss():
+    link = Link()
+    for _ in range(20):
+        link.frame()
+    before = link.ask().samples
+    link.refuse(sent=False)
+    assert link.ask().samples == before
+    link.refuse()
+    assert link.ask().samples == before + 1
+
+
+def test_what_a_worker_tells_everybody_gives_way_to_its_word_on_our_own_requests():
+    link = Link()
+    for _ in range(50):
+        link.frame()
+    link.route.on_load(300 * MS, now_ns=link.now_ns + 40 * MS)
+    assert link.route.worker.queue_ns(now_ns=link.now_ns + 40 * MS) == 0
 
 
 def test_a_queue_that_was_told_makes_answers_later_and_is_soon_forgotten():
@@ -228,6 +280,7 @@ def test_a_queue_that_was_told_makes_answers_later_and_is_soon_forgotten():
     for _ in range(50):
         link.frame()
     before_ns = link.ask().predicted_ns
+    link.now_ns += S
     for _ in range(6):
         link.route.on_load(30 * MS, now_ns=link.now_ns)
     assert link.ask().predicted_ns > before_ns + 25 * MS
@@ -254,9 +307,9 @@ def test_a_ping_and_a_frame_of_the_same_id_are_two_requests():
     route = Route()
     route.on_sent(7, payload_bytes=64, way=PING, now_ns=0)
     route.on_sent(7, payload_bytes=9_000, way=Path.OFFLOAD, now_ns=0)
-    assert route.overdue(after_ns=5 * MS, now_ns=10 * MS) == 2
+    assert len(route._pending) == 2
     route.on_loss(7, ping=True, now_ns=10 * MS)
-    assert route.overdue(after_ns=5 * MS, now_ns=10 * MS) == 1
+    assert len(route._pending) == 1
 
 
 @given(st.lists(st.sampled_from(["frame", "ping", "loss", "refusal"]), max_size=80), st.integers(0, 10**6))
@@ -264,7 +317,7 @@ def test_whatever_happens_a_chance_is_a_chance(events, seed):
     link = Link(seed=seed, jitter=1.0)
     for event in events:
         if event == "refusal":
-            link.route.on_refusal("draining", now_ns=link.now_ns)
+            link.refuse(sent=link.rng.random() < 0.5)
         else:
             link.frame(lost=event == "loss", way=PING if event == "ping" else Path.OFFLOAD)
         chance = link.ask().p_at(link.rng.randrange(60) * MS)

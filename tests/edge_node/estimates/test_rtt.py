@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_node.estimates.rtt import INITIAL_NS, RttEstimator
+from edge_node.estimates.rtt import INITIAL_NS, RttEstimator, transport_rtt_ns
+from schemas.messages import Timing
 
 MS = 1_000_000
 rtts = st.lists(st.integers(0, 3_000 * MS), min_size=1, max_size=50)
@@ -59,3 +60,9 @@ def test_a_longer_last_round_trip_than_the_smoothed_one_never_shortens_the_wait(
     shorter.add(over_ns)
     longer.add(over_ns + more_ns)
     assert longer.rto_ns >= shorter.rto_ns
+
+
+def test_a_round_trip_leaves_out_the_work_of_the_worker():
+    timing = Timing(received_ns=123, queue_us=1000, decode_us=2000, run_us=3000)
+    assert transport_rtt_ns(sent_ns=0, received_ns=10 * MS, timing=timing) == 4 * MS
+    assert transport_rtt_ns(sent_ns=0, received_ns=1 * MS, timing=timing) == 0
