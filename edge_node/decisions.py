@@ -3,6 +3,7 @@
 from collections import deque
 
 from edge_node.decide import Considered, Decision, LinkView
+from edge_node.estimates.clock import Legs
 from edge_node.flight import Flight, ms
 
 KEPT = 32
@@ -48,8 +49,18 @@ def _inputs(view: LinkView) -> dict[str, object]:
         "reply_predicted_ms": None if known is None else ms(known.predicted_ns),
         "link_samples": 0 if known is None else known.samples,
         "link_stalled": known is not None and known.stalled,
+        **newest_legs(None if known is None else known.legs),
         "p_local_now": None if view.local is None else _rounded(view.local.p_now),
         "p_local_hedged": None if view.local is None else _rounded(view.local.p_hedged),
+    }
+
+
+def newest_legs(legs: Legs | None) -> dict[str, object]:
+    """Where the newest reply spent its time; None where no reply told."""
+    return {
+        "newest_uplink_ms": None if legs is None else ms(legs.uplink_ns),
+        "newest_worker_ms": None if legs is None else ms(legs.worker_ns),
+        "newest_downlink_ms": None if legs is None else ms(legs.downlink_ns),
     }
 
 

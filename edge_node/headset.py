@@ -14,6 +14,7 @@ from broker.road import Road, RoadState
 from edge_node.accelerator import Accelerator
 from edge_node.agent import Agent, Ears, Identity, Later
 from edge_node.decide import Path
+from edge_node.decisions import newest_legs
 from edge_node.device_class import DEVICE_CLASSES
 from edge_node.engines import EngineMaker
 from edge_node.errors import DuplicateError
@@ -291,4 +292,6 @@ class Headset:
         )
 
     def _every_second(self, now_ns: int) -> None:
-        self._emit("telemetry", **self._heartbeat.beat(now_ns).model_dump(mode="json"))
+        told = self._heartbeat.beat(now_ns)
+        legs = newest_legs(self._journey.remote.legs(told.worker))
+        self._emit("telemetry", **told.model_dump(mode="json"), **legs)

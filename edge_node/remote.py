@@ -9,6 +9,7 @@ from typing import Protocol
 
 from edge_node.decide import PartView, Policy
 from edge_node.device_class import Thermal
+from edge_node.estimates.clock import Legs
 from edge_node.estimates.forecast import Forecast
 from edge_node.flight import Flight
 from edge_node.frames import Captured
@@ -89,6 +90,10 @@ class Remote:
     def rtt_ns(self, worker: str | None) -> int | None:
         """The newest transport round trip to a worker; None where there is none."""
         return None if worker is None else self.routes.rtt_ns(worker)
+
+    def legs(self, worker: str | None) -> Legs | None:
+        """Where the newest reply of a worker spent its time; None where no reply told."""
+        return None if worker is None else self.routes.legs(worker)
 
     def lose(self, flight: Flight, *, now_ns: int) -> None:
         """The reply to a frame counts as missing: its worker rests."""

@@ -4,6 +4,7 @@ Pictures, parts and pings are told apart, because a worker needs another time fo
 """
 
 from edge_node.decide import Path
+from edge_node.estimates.clock import Legs
 from edge_node.estimates.forecast import Forecast
 from edge_node.estimates.route import ReplySample, Route
 from edge_node.estimates.work import PING
@@ -33,6 +34,11 @@ class Routes:
         """The newest transport round trip to a worker; None where there is none."""
         route = self._of.get(worker)
         return None if route is None else route.rtt.last_ns
+
+    def legs(self, worker: str) -> Legs | None:
+        """Where the newest reply of a worker spent its time; None where no reply told."""
+        route = self._of.get(worker)
+        return None if route is None else route.legs
 
     def forecast(self, worker: str, *, now_ns: int) -> Forecast:
         """What to expect of a picture as large as the last one, sent now."""

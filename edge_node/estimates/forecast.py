@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from edge_node.estimates.clock import Legs
 from edge_node.estimates.sketch import NEVER_NS, Picture
 
 
@@ -9,7 +10,8 @@ from edge_node.estimates.sketch import NEVER_NS, Picture
 class Forecast:
     """When an answer will be here, counted from sending.
 
-    ``samples``: how many replies and losses are behind it; with 0 only the prior speaks.
+    ``samples``: how many replies and losses are behind it; with 0 only the prior speaks. ``legs``: of the newest
+    reply that told the worker's times, for people.
     """
 
     predicted_ns: int
@@ -19,6 +21,7 @@ class Forecast:
         bool  # the link is silent and something overdue: ``errors`` are of requests that left at such moments
     )
     errors: Picture  # by how much answers came later (or earlier) than they had been predicted
+    legs: Legs | None = None
 
     def p_at(self, budget_ns: int) -> float:
         """The probability that the answer is here within the budget."""

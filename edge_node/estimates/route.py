@@ -191,6 +191,7 @@ class Route:
             prior_on_time=PRIOR_ON_TIME,
             stalled=moment.stalled,
             errors=moment.errors,
+            legs=self.legs,
         )
 
     def is_stalled(self, *, now_ns: int) -> bool:

@@ -1,5 +1,6 @@
 """The newest decisions as rows: few, small, and plain enough for JSON."""
 
+import dataclasses
 import json
 import math
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge_node.decide import Considered, Decision, LinkView, LocalView, PartView, Path
 from edge_node.decisions import KEPT, Decisions
+from edge_node.estimates.clock import Legs
 from edge_node.estimates.route import Route
 from edge_node.flight import Flight
 
@@ -56,6 +58,9 @@ def test_a_row_says_what_was_known_weighed_and_decided():
         "reply_predicted_ms": round(forecast.predicted_ns / MS, 3),
         "link_samples": 0,
         "link_stalled": False,
+        "newest_uplink_ms": None,
+        "newest_worker_ms": None,
+        "newest_downlink_ms": None,
         "p_local_now": 0.95,
         "p_local_hedged": 0.1235,
     }
@@ -73,6 +78,17 @@ def test_where_nothing_is_known_the_row_says_so():
     assert (row["p_on_time"], row["hedge_in_ns"], row["considered"]) == (None, None, [])
     assert row["inputs"]["reply_predicted_ms"] is None
     assert json.loads(json.dumps(row)) == row
+
+
+def test_uplink_worker_and_downlink_are_told_apart():
+    forecast = Route().forecast(payload_bytes=9_000, way=Path.OFFLOAD.value, now_ns=0)
+    legs = Legs(uplink_ns=5 * MS, worker_ns=7 * MS, downlink_ns=2 * MS)
+    view = LinkView(worker="w-1", ready=True, offload=dataclasses.replace(forecast, legs=legs))
+    kept = Decisions()
+    kept.note(flight(0), view, offload(), policy="deadline")
+    (row,) = kept.rows()
+    names = ("newest_uplink_ms", "newest_worker_ms", "newest_downlink_ms")
+    assert [row["inputs"][name] for name in names] == [5.0, 7.0, 2.0]
 
 
 def test_the_newest_32_are_kept_oldest_first():

@@ -98,7 +98,11 @@ def test_a_reply_ends_the_wait_for_the_request_that_it_answers_and_no_other(leav
     assert routes.forecast("w-1", now_ns=20 * MS).samples == 1
     assert route.worker.run_ns(way) == (0 if way == PING else 10 * MS)
     assert set(route.worker._runs_ns) == {way} - {PING}, "only of this way"
-    assert route.legs is not None
+    legs = routes.forecast("w-1", now_ns=20 * MS).legs
+    assert legs is not None
+    assert legs == routes.legs("w-1")
+    assert legs.uplink_ns + legs.worker_ns + legs.downlink_ns == 20 * MS
+    assert routes.legs("w-2") is None
 
 
 def test_a_ping_is_no_answer_to_a_picture_of_the_same_number():
