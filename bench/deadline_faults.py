@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 AFTERMATH_NS = 3_000_000_000  # sessions dial again and the worker comes back
@@ -22,7 +22,7 @@ class Fault(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cue:
-    """One fault of a cycle. ``headset`` is an index where only that one's link suffers."""
+    """One fault of a cycle. ``headset`` is an index where only that one's link suffers: the next one's a cycle later."""
 
     at_s: float
     fault: Fault
@@ -60,12 +60,14 @@ class Deed:
     begins: bool
 
 
-def deeds(cycle: Sequence[Cue], *, seconds: float, cycle_s: float = CYCLE_S) -> list[Deed]:
+def deeds(cycle: Sequence[Cue], *, seconds: float, cycle_s: float = CYCLE_S, headsets: int = 1) -> list[Deed]:
     """Everything to do in a run of so many seconds, in order; only whole cycles are played."""
     found = []
     for turn in range(int(seconds // cycle_s)):
-        for cue in cycle:
-            begin_s = turn * cycle_s + cue.at_s
+        for asked in cycle:
+            begin_s = turn * cycle_s + asked.at_s
+            turned = None if asked.headset is None else (asked.headset + turn) % headsets
+            cue = replace(asked, headset=turned)
             found.append(Deed(at_s=begin_s, cue=cue, begins=True))
             found.append(Deed(at_s=begin_s + cue.for_s, cue=cue, begins=False))
     return sorted(found, key=lambda deed: (deed.at_s, not deed.begins))

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import re
 import threading
+from collections.abc import Coroutine
 from types import TracebackType
 
 from bench.bad_replies import Tamperer
@@ -30,6 +31,7 @@ class Middle:
         self._target, self._tamperer = port, tamperer
         self._loop = asyncio.new_event_loop()
         self._listening, self._over = threading.Event(), asyncio.Event()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._work, name="middle", daemon=True)
 
     def __enter__(self) -> Middle:
@@ -59,10 +61,10 @@ class Middle:
         self._listening.set()
         await self._over.wait()
         server.close()
+        for writer in self._writers:
+            writer.transport.abort()  # what a frozen broker has not taken yet would hold up an orderly end
         ways = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in ways:
-            task.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        await asyncio.gather(*ways)
 
     async def _pass_on(self, worker_in: asyncio.StreamReader, worker_out: asyncio.StreamWriter) -> None:
         try:
@@ -70,15 +72,25 @@ class Middle:
         except OSError:  # the broker is down: so is this
             worker_out.close()
             return
+        both = {worker_out, broker_out}
+        self._writers |= both
         way = _Way(broker_out, tamperer=self._tamperer)
-        up, down = (asyncio.ensure_future(pump) for pump in (way.up(worker_in), _copy(broker_in, worker_out)))
         try:
-            await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.gather(
+                _until_end(way.up(worker_in), broker_out),
+                _until_end(_copy(broker_in, worker_out), worker_out),
+            )
         finally:
-            for half in (up, down):
-                half.cancel()
-            for writer in (worker_out, broker_out):
+            self._writers -= both
+            for writer in both:
                 writer.close()
+
+
+async def _until_end(pump: Coroutine[None, None, None], target: asyncio.StreamWriter) -> None:
+    """One direction; where it ends, the other end hears so and ends too."""
+    with contextlib.suppress(ConnectionError):  # the other end is gone, and both connections end
+        await pump
+    target.close()
 
 
 class _Way:
@@ -90,11 +102,10 @@ class _Way:
         self._held: list[bytes] = []
 
     async def up(self, source: asyncio.StreamReader) -> None:
-        with contextlib.suppress(ConnectionError):  # the other end is gone, and both connections end
-            while piece := await source.read(PIECE_BYTES):
-                for packet in self._packets.feed(piece):
-                    self._take(packet)
-                await self._out.drain()
+        while piece := await source.read(PIECE_BYTES):
+            for packet in self._packets.feed(piece):
+                self._take(packet)
+            await self._out.drain()
 
     def _take(self, packet: bytes) -> None:
         parts = self._publishes.parts(packet)
@@ -125,7 +136,6 @@ class _Way:
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):  # the other end is gone, and both connections end
-        while piece := await source.read(PIECE_BYTES):
-            target.write(piece)
-            await target.drain()
+    while piece := await source.read(PIECE_BYTES):
+        target.write(piece)
+        await target.drain()

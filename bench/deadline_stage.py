@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from bench.bad_replies import Tamperer
+from bench.deadline_middle import Middle
 from edge_node.sources import make_walk
 from headway.cast import Cast
 from headway.host import host_variant
@@ -78,10 +80,14 @@ def prepare(folder: Path) -> Material:
 
 
 class Stage:
-    """A running site; a context manager. ``name`` is its folder's."""
+    """A running site; a context manager. ``name`` is its folder's; a tamperer makes the worker's replies bad."""
 
-    def __init__(self, material: Material, headsets: Mapping[str, Plan], *, name: str) -> None:
+    def __init__(
+        self, material: Material, headsets: Mapping[str, Plan], *, name: str, tamperer: Tamperer | None = None
+    ) -> None:
         self.headsets = dict(headsets)
+        self._tamperer = tamperer
+        self._worker_url: str | None = None
         self.links: dict[str, Link] = {}
         self.claims: dict[str, dict[str, Any]] = {}
         self._material = material
@@ -96,12 +102,13 @@ class Stage:
             undo.callback(self._cast.stop)
             self._hands = undo.enter_context(ThreadPoolExecutor(1, thread_name_prefix="restart"))
             undo.callback(self.broker_thawed)
-            self._cast.start_broker()
+            host, _, port = self._cast.start_broker().removeprefix("mqtt://").partition(":")
+            if self._tamperer is not None:
+                self._worker_url = undo.enter_context(Middle(int(port), tamperer=self._tamperer)).url
             self._start_worker()
             for number, (headset, plan) in enumerate(self.headsets.items()):
                 url = None
                 if plan.linked:
-                    host, _, port = self._cast.broker_url.removeprefix("mqtt://").partition(":")
                     self.links[headset] = undo.enter_context(Link(host, int(port)))
                     url = self.links[headset].url
                 self._start_headset(headset, plan, number=number, url=url)
@@ -181,7 +188,8 @@ class Stage:
         return self._cast.broker.pid
 
     def _start_worker(self) -> None:
-        self._cast.start_worker(WORKER, models=self._material.models, variant=self._material.variant)
+        models, variant = self._material.models, self._material.variant
+        self._cast.start_worker(WORKER, models=models, variant=variant, broker_url=self._worker_url)
 
     def _start_headset(self, headset: str, plan: Plan, *, number: int, url: str | None) -> None:
         self._cast.start_headset(

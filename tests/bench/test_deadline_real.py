@@ -1,5 +1,7 @@
 """Real runs: what is judged from raw lines, when faults come, and one short site with a broker that dies."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -7,8 +9,9 @@ import pytest
 from bench import deadline_real
 from bench.deadline_blackhole import cut_row
 from bench.deadline_faults import CYCLE, CYCLE_S, Cue, Fault, Window, deeds, fault_at
-from bench.deadline_judge import cause_of
+from bench.deadline_judge import cause_of, own_pixels
 from bench.deadline_stage import prepare
+from bench.deadline_starved import Starved
 from bench.deadline_witness import Stall, Witness, longest_overlap_ns
 
 MS = 1_000_000
@@ -30,11 +33,13 @@ def frame(frame_id, *, outcome="fresh_on_time", path="local", scheduled_ns=0, an
 
 
 def test_every_fault_of_a_cycle_begins_and_ends_inside_it():
-    done = deeds(CYCLE, seconds=2 * CYCLE_S)
+    done = deeds(CYCLE, seconds=2 * CYCLE_S, headsets=2)
     assert len(done) == 4 * len(CYCLE)
     assert all(cue.at_s + cue.for_s < CYCLE_S for cue in CYCLE)
     assert {deed.cue.fault for deed in done} == set(Fault)
     assert [deed.at_s for deed in done] == sorted(deed.at_s for deed in done)
+    stalled = [deed.cue.headset for deed in done if deed.cue.fault is Fault.STALL and deed.begins]
+    assert stalled == [1, 0]
 
 
 def test_a_frame_belongs_to_the_newest_fault_of_its_own_link_or_of_the_site():
@@ -45,12 +50,43 @@ def test_a_frame_belongs_to_the_newest_fault_of_its_own_link_or_of_the_site():
     assert fault_at([site, other], headset="hs-1", at_ns=4 * S) == "none"
 
 
-def test_a_late_frame_is_the_hosts_doing_only_where_the_witness_saw_it():
+def test_a_late_frame_is_the_hosts_doing_only_where_the_witness_or_the_kernel_saw_it():
     late = frame(0, outcome="late", answer_ms=36.0)
     seen = [Stall(begin_ns=30 * MS, end_ns=35 * MS)]
-    assert cause_of(late, seen) == "host_stall"
-    assert cause_of(late, []) == "woken_late"
-    assert cause_of(frame(0, outcome="none"), seen) == "unexplained"
+    assert cause_of(late, stalls=seen, starved=[], first_ns=0) == "host_stall"
+    assert cause_of(late, stalls=[], starved=seen, first_ns=0) == "starved"
+    assert cause_of(late, stalls=[], starved=[], first_ns=0) == "woken_late"
+    assert cause_of(late, stalls=seen, starved=seen, first_ns=40 * MS) == "nothing_yet"
+    assert cause_of(frame(0, outcome="none"), stalls=seen, starved=seen, first_ns=0) == "unexplained"
+
+
+def test_a_frame_is_beyond_every_path_only_where_each_try_took_longer_than_its_deadline():
+    def tried(*runs_ms, **fields):
+        attempts = [
+            {"path": "local", "start_ms": start, "end_ms": end, "result": "ok"} for start, end in runs_ms
+        ]
+        return frame(0, outcome="carried_on_time", attempts=attempts, captured=True, host_late=True, **fields)
+
+    late_begin, slow = tried((10.0, 40.0)), tried((0.5, 34.0))
+    untried, unfinished = tried(), tried((5.0, None))
+    found = own_pixels([late_begin, slow, untried, unfinished])
+    assert (found["missed"], found["beyond_every_path"], found["beyond_and_host_late"]) == (4, 2, 2)
+    assert found["local_run_ms"]["p50"] == 31.75
+
+
+def test_a_thread_that_stands_ready_and_gets_no_core_is_starved():
+    burn = "import os\nos.sched_setaffinity(0, {0})\nwhile True: pass"
+    both = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(2)]
+    try:
+        with Starved({"one": both[0].pid}) as starved:
+            end_s = time.monotonic() + 10
+            while not starved.stalls("one") and time.monotonic() < end_s:
+                time.sleep(0.02)
+    finally:
+        for process in both:
+            process.kill()
+            process.wait()
+    assert starved.stalls("one")[0].end_ns - starved.stalls("one")[0].begin_ns > MS
 
 
 def test_the_longest_stall_that_touches_a_time_is_found():
@@ -78,10 +114,18 @@ def test_a_cut_is_described_by_the_frames_scheduled_in_it():
 
 
 def test_a_site_whose_broker_dies_is_judged_frame_by_frame(models_dir, photos, mosquitto_binary, tmp_path):
-    cycle = (Cue(at_s=1.0, fault=Fault.BROKER_KILLED, for_s=0.0),)
-    row = deadline_real.run(prepare(tmp_path), deadline_ms=100.0, seconds=4.0, cycle=cycle, cycle_s=4.0)
-    assert row["checker_findings"] == []
-    assert row["broker_restarts"] == 1
-    assert row["frames"] >= 3 * 90
-    assert sum(row["outcomes"].values()) == row["frames"]
-    assert row["by_fault"]["broker_killed"]["frames"] > 0
+    play = deadline_real.Play(
+        deadlines_ms={"hs-1": 100.0, "hs-2": 100.0},
+        seconds=4.0,
+        promised=True,
+        cycle=(Cue(at_s=1.0, fault=Fault.BROKER_KILLED, for_s=0.0),),
+        cycle_s=4.0,
+    )
+    found = deadline_real.run(prepare(tmp_path), play)
+    assert found["checker_findings"] == []
+    assert found["broker_restarts"] == 1
+    assert found["bad_replies"]["replies"] > 0
+    for row in found["rows"]:
+        assert row["frames"] >= 90
+        assert sum(row["outcomes"].values()) == row["frames"]
+        assert row["by_fault"]["broker_killed"]["frames"] > 0
