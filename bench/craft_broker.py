@@ -23,10 +23,10 @@ from headway.photos import ensure_photos
 from headway.provision import ensure_models, ensure_mosquitto
 from headway.split_check import HandModels, PartRoad, measure_placement, sensible_placement
 from inference.errors import QuantiseRefusedError
-from inference.making import Making, make_int8_package
-from inference.photo_sources import photo_paths
+from inference.packages.making import Making, make_int8_package
+from inference.quantize.photo_sources import photo_paths
 from inference.runtimes.registry import open_runtime
-from inference.split import SplitModel, split_model
+from inference.split.model import SplitModel, split_model
 from observability import log
 from schemas.placements import Placement
 from schemas.places import cache_dir

@@ -1,6 +1,6 @@
 """What the gate says of good and of broken int8 models: ours, others', and ours spoiled on purpose.
 
-Every candidate is a file that goes through ``inference.verify`` as ``headway model verify`` does it, on photos that
+Every candidate is a file that goes through ``inference.gate.verify`` as ``headway model verify`` does it, on photos that
 nothing was calibrated on.
 
     python -m bench.craft_gate --out gate.json
@@ -23,16 +23,16 @@ import numpy as np
 from headway.photos import present
 from headway.setup import REPOSITORY, cache_dir
 from inference.errors import InferenceError, QuantiseRefusedError
-from inference.float_ends import FloatEnds
-from inference.graph import read_graph
-from inference.making import engine_of, load_helpers
-from inference.photo_samples import PhotoSamples
-from inference.photo_sources import photo_paths, read_shown
-from inference.quantize import QuantiseConfig, quantise
-from inference.quantize_tasks import QUANTISE_TASKS, quantise_task, sample_shown
-from inference.quantizer import Int8Writer
-from inference.verify import Pair, verify
-from inference.zoo import fetch
+from inference.gate.verify import Pair, verify
+from inference.packages.making import engine_of, load_helpers
+from inference.packages.zoo import fetch
+from inference.quantize.float_ends import FloatEnds
+from inference.quantize.photo_samples import PhotoSamples
+from inference.quantize.photo_sources import photo_paths, read_shown
+from inference.quantize.quantizer import Int8Writer
+from inference.quantize.search import QuantiseConfig, quantise
+from inference.quantize.tasks import QUANTISE_TASKS, quantise_task, sample_shown
+from inference.tflite.graph import read_graph
 
 DATA = REPOSITORY.parent / "shared" / "data"
 HANDS = quantise_task("hands")

@@ -23,7 +23,7 @@ from typing import Any
 from bench.parity_subjects import Route, Subject, model_files, subject
 from bench.parity_work import Batch, Findings, Found, batches, steps_within, work_off
 from inference.errors import InferenceError
-from inference.parity import Pair, cut_pairs, random_pairs
+from inference.parity.check import Pair, cut_pairs, random_pairs
 
 SEED = 20
 PAIRS = 50

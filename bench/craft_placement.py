@@ -22,7 +22,7 @@ from bench.placement_checks import (
     same_as_brute_force,
 )
 from bench.placement_timing import chooser_build, decision_times_us, large_models
-from inference.placement_families import u_shape
+from inference.placement.families import u_shape
 
 
 def brute_force_rows(rng: np.random.Generator, *, cases: int, tell: Callable[[str], None]) -> dict[str, Any]:

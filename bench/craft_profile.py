@@ -27,20 +27,20 @@ from bench.parity_subjects import model_files
 from headway.photos import ensure_photos
 from headway.setup import cache_dir
 from inference.errors import InferenceError
-from inference.placed import open_part
-from inference.placement_bytes import transfer_bytes
-from inference.placement_durations import DurationTable
-from inference.profile import ProfileOptions, SiteTimes, Subject, measured_sites
-from inference.profile_loop import FrameLoop, integer_reference
-from inference.profile_picture import jpeg_encoder, model_inputs, read_frame
-from inference.profile_report import ProfileReport, profile_report
-from inference.profile_sparse import choose_cuts
-from inference.profile_statistics import steady
-from inference.profile_work import cumulative_work
+from inference.placement.durations import DurationTable
+from inference.placement.traffic import transfer_bytes
+from inference.profile.loop import FrameLoop, integer_reference
+from inference.profile.measure import ProfileOptions, SiteTimes, Subject, measured_sites
+from inference.profile.picture import jpeg_encoder, model_inputs, read_frame
+from inference.profile.quantiles import steady
+from inference.profile.report import ProfileReport, profile_report
+from inference.profile.sparse import choose_cuts
+from inference.profile.work import cumulative_work
 from inference.runtimes.base import Runtime
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
-from inference.split import split_model
+from inference.split.model import split_model
+from inference.split.placed import open_part
 
 MODELS = ("hand_landmark_full", "hand_landmark_lite", "palm_detection_full", "hand_landmark_full_int8")
 CLOCKS = {"wall": time.perf_counter_ns, "processor": time.thread_time_ns}

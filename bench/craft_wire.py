@@ -25,12 +25,8 @@ from bench.craft_profile import default_models
 from headway.photos import ensure_photos
 from headway.setup import REPOSITORY, cache_dir
 from inference.errors import InferenceError
-from inference.flow import Cut
-from inference.live_tensors import spec_of
-from inference.packing import break_even_bps, is_worth_packing
-from inference.part_payload import PartPayload, pack_part, unpack_part
-from inference.placed import open_part
-from inference.profile_picture import (
+from inference.graph.flow import Cut
+from inference.profile.picture import (
     Picture,
     PictureInput,
     jpeg_encoder,
@@ -40,7 +36,11 @@ from inference.profile_picture import (
 )
 from inference.runtimes.base import Runtime
 from inference.runtimes.registry import open_runtime
-from inference.split import SplitModel, split_model
+from inference.split.live_tensors import spec_of
+from inference.split.model import SplitModel, split_model
+from inference.split.packing import break_even_bps, is_worth_packing
+from inference.split.part_payload import PartPayload, pack_part, unpack_part
+from inference.split.placed import open_part
 from schemas.codec import Encoder, decode
 from schemas.messages import Header, Part, PartCoding, Result, Task, Timing
 

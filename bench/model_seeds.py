@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from inference.graph import parse_graph
-from inference.graph_write import pack
-from inference.split import split_model
+from inference.split.model import split_model
+from inference.tflite.graph import parse_graph
+from inference.tflite.write import pack
 
 _FIRST_OPERATORS = 24
 # File -> worker parts taken out of it, by legal cuts; (0, 0) stands for the first operators of the stock file.

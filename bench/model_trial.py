@@ -21,10 +21,10 @@ import numpy as np
 
 from inference.confinement import confine
 from inference.errors import InferenceError
-from inference.placed import open_part, run_whole
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
-from inference.split import SplitModel, split_model
+from inference.split.model import SplitModel, split_model
+from inference.split.placed import open_part, run_whole
 
 MEMORY_BYTES = 2 << 30
 READING, SPLITTING, OPENING, RUNNING, PARTS = "reading", "splitting", "opening", "running", "parts"

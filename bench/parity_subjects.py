@@ -12,14 +12,14 @@ from pathlib import Path
 
 from headway.photos import ensure_photos
 from headway.setup import REPOSITORY, cache_dir
-from inference.making import engine_of, load_helpers
-from inference.parity import KernelPath, Places
-from inference.photo_sources import read_shown
-from inference.quantize import QuantiseConfig, quantise
-from inference.quantize_tasks import quantise_task, sample_shown
+from inference.packages.making import engine_of, load_helpers
+from inference.packages.zoo import SETS, fetch
+from inference.parity.check import KernelPath, Places
+from inference.quantize.photo_sources import read_shown
+from inference.quantize.search import QuantiseConfig, quantise
+from inference.quantize.tasks import quantise_task, sample_shown
 from inference.runtimes.options import RuntimeOptions
-from inference.split import SplitModel, split_model
-from inference.zoo import SETS, fetch
+from inference.split.model import SplitModel, split_model
 
 _End = tuple[RuntimeOptions, int]  # options and threads of one place
 INT8_OF = ("hand_landmark_full", "hand_landmark_lite")

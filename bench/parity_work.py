@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from bench.parity_subjects import Route, Subject
-from inference.parity import Pair, ParityReport
-from inference.parity_child import places_in_child
+from inference.parity.check import Pair, ParityReport
+from inference.parity.child import places_in_child
 
 CHILDREN = 2
 BATCH_TIMEOUT_S = 600.0

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.flow import Flow, FlowOperator, FlowTensor
-from inference.placement import (
+from inference.graph.flow import Flow, FlowOperator, FlowTensor
+from inference.placement.durations import DurationTable
+from inference.placement.inputs import (
     Coding,
     Conditions,
     InputQuality,
@@ -19,8 +20,7 @@ from inference.placement import (
     Wish,
     level_weights,
 )
-from inference.placement_bytes import transfer_bytes
-from inference.placement_durations import DurationTable
+from inference.placement.traffic import transfer_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

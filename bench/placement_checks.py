@@ -16,13 +16,13 @@ from bench.placement_brute import (
     random_inputs,
 )
 from bench.placement_oracle import AdditiveCost, least_cost
-from inference.flow import Flow, FlowOperator, FlowTensor
-from inference.placement import Coding, Conditions, ModelVariant, PlacementInputs, Tier, Wish
-from inference.placement_bytes import transfer_bytes
-from inference.placement_decision import Chooser
-from inference.placement_durations import DurationTable
-from inference.placement_families import Placements, three_tiers, u_shape
-from inference.placement_survivors import survivors
+from inference.graph.flow import Flow, FlowOperator, FlowTensor
+from inference.placement.decision import Chooser
+from inference.placement.durations import DurationTable
+from inference.placement.families import Placements, three_tiers, u_shape
+from inference.placement.inputs import Coding, Conditions, ModelVariant, PlacementInputs, Tier, Wish
+from inference.placement.survivors import survivors
+from inference.placement.traffic import transfer_bytes
 
 FAMILIES: dict[str, Callable[[PlacementInputs], Placements]] = {"u-shape": u_shape, "three-tier": three_tiers}
 CLOSE = 1e-9  # relative: the same sums in another order

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_flow
 
-from inference.flow import Flow
+from inference.graph.flow import Flow
 
 INFINITE = 100_000_000
 

@@ -12,14 +12,14 @@ import numpy as np
 
 from bench.placement_brute import random_conditions, random_flow, random_inputs
 from bench.placement_checks import FAMILIES
-from inference.cache import models_dir
-from inference.placement import Conditions, ModelVariant, PlacementInputs, Rates, Wish
-from inference.placement_bytes import transfer_bytes
-from inference.placement_decision import Chooser
-from inference.placement_durations import DurationTable
-from inference.placement_families import u_shape
-from inference.placement_survivors import survivors
-from inference.split import split_model
+from inference.packages.cache import models_dir
+from inference.placement.decision import Chooser
+from inference.placement.durations import DurationTable
+from inference.placement.families import u_shape
+from inference.placement.inputs import Conditions, ModelVariant, PlacementInputs, Rates, Wish
+from inference.placement.survivors import survivors
+from inference.placement.traffic import transfer_bytes
+from inference.split.model import split_model
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LARGE = ("yolox_nano_int8_quantize.tflite", "hand_landmark_full.tflite")

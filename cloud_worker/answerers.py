@@ -10,8 +10,8 @@ from typing import Protocol
 from cloud_worker.errors import CannotAnswerError
 from cloud_worker.images import decode_image
 from cloud_worker.request import Answer, Request
-from inference.part_payload import NOTHING, PartPayload
 from inference.runtimes.base import Model
+from inference.split.part_payload import NOTHING, PartPayload
 from inference.tasks.hands import Hand, HandsConfig, HandTask
 from inference.tasks.roi import Roi
 from schemas.messages import Frame, HandResult, PartCoding, RefusalReason, RoiBox

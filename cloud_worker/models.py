@@ -17,7 +17,7 @@ from cloud_worker.part_models import packaged_models, part_models
 from cloud_worker.proofs import Proofs, prove_in_child
 from cloud_worker.split_answerer import EitherWay, SplitAnswerer
 from inference.errors import InferenceError
-from inference.parity import KernelPath
+from inference.parity.check import KernelPath
 from inference.runtimes.base import Runtime
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import RUNTIMES, WORDS, open_runtime, row_of

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from inference.errors import InferenceError
 from inference.fingerprint import split_fingerprint
-from inference.packages import MANIFEST_NAME, open_package
+from inference.packages.package import MANIFEST_NAME, open_package
 from inference.runtimes.base import Runtime
-from inference.split import SplitModel, split_model
+from inference.split.model import SplitModel, split_model
 from observability import log
 
 MAX_PART_MODELS = 16  # each is held in memory, ready to be cut

@@ -13,8 +13,8 @@ from queue import SimpleQueue
 
 from cloud_worker.part_models import PartModel
 from cloud_worker.proof_plan import Key, NotYet, ProofLimits, ProofPlan, Verdict, being_proved
-from inference.parity import KernelPath
-from inference.parity_child import parity_in_child
+from inference.parity.check import KernelPath
+from inference.parity.child import parity_in_child
 from observability import log
 from schemas.documents import MAX_PLACEMENTS
 from schemas.placements import Placement

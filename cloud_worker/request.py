@@ -5,7 +5,7 @@ No logic beyond arithmetic on the fields. Times are nanoseconds of the worker's 
 
 from dataclasses import dataclass
 
-from inference.part_payload import NOTHING, PartPayload
+from inference.split.part_payload import NOTHING, PartPayload
 from schemas.messages import (
     Audio,
     Detection,

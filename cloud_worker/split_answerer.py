@@ -15,11 +15,11 @@ from cloud_worker.part_models import PartModel
 from cloud_worker.proofs import Proofs
 from cloud_worker.request import Answer, Request
 from inference.errors import PackingError, RuntimeMissingError
-from inference.live_tensors import Edge
-from inference.part_payload import PartPayload
-from inference.placed import Part as OpenPart
-from inference.placed import open_part
 from inference.runtimes.base import Array, Runtime
+from inference.split.live_tensors import Edge
+from inference.split.part_payload import PartPayload
+from inference.split.placed import Part as OpenPart
+from inference.split.placed import open_part
 from schemas.messages import Part, RefusalReason
 from schemas.placements import Placement, PlacementIdError, placement_of
 

@@ -19,7 +19,7 @@ from edge_node.jobs import Engine
 from inference.errors import InferenceError, ModelPackageError
 from inference.fingerprint import split_fingerprint
 from inference.runtimes.base import Model, Runtime
-from inference.split import split_model
+from inference.split.model import split_model
 from inference.tasks.hands import HandsConfig, HandTask
 from schemas.documents import SplitConfig
 

@@ -16,7 +16,7 @@ from edge_node.jobs import Engine
 from edge_node.model_store import ModelStore
 from edge_node.update import Release
 from inference.errors import ModelPackageError
-from inference.packages import open_package
+from inference.packages.package import open_package
 from schemas.documents import PackageRef, SplitConfig
 from schemas.states import FailureReason
 

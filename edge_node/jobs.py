@@ -7,7 +7,7 @@ from typing import Protocol
 
 from edge_node.device_class import Segment
 from edge_node.frames import Image
-from inference.part_payload import PartPayload
+from inference.split.part_payload import PartPayload
 from inference.tasks.hands import HandsResult
 from inference.tasks.hands_split import Looked, Returned
 from inference.tasks.roi import Roi

@@ -20,7 +20,7 @@ from edge_node.remote_hands import box_of, hands_of
 from edge_node.replies import PartOut, RemoteReply
 from edge_node.workers import PartWanted
 from inference.errors import TaskError
-from inference.part_payload import PartPayload
+from inference.split.part_payload import PartPayload
 from inference.tasks.roi import Roi
 from schemas.codec import Encoder, decode
 from schemas.errors import EncodeError, MalformedMessage, TopicError

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from inference.child import open_in_child
 from inference.errors import InferenceError, ModelPackageError, RuntimeMissingError
-from inference.golden import check_golden
-from inference.packages import open_package
+from inference.packages.golden import check_golden
+from inference.packages.package import open_package
 from inference.runtimes.registry import open_runtime
 from schemas.states import FailureReason
 

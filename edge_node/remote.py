@@ -18,7 +18,7 @@ from edge_node.offload import FrameOut
 from edge_node.replies import PartOut, RemoteReply
 from edge_node.routes import Routes
 from edge_node.workers import REST_NS, PartWanted, WorkerBook
-from inference.part_payload import NOTHING, PartPayload
+from inference.split.part_payload import NOTHING, PartPayload
 from inference.tasks.roi import Roi
 from schemas.documents import Load, SplitConfig
 from schemas.messages import Task

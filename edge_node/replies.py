@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edge_node.workers import PartWanted
-from inference.part_payload import PartPayload
+from inference.split.part_payload import PartPayload
 from inference.tasks.hands import HandsResult
 from schemas.messages import Task, Timing
 

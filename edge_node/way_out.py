@@ -13,7 +13,7 @@ from edge_node.local_way import LocalWay
 from edge_node.remote import Remote
 from edge_node.replies import RemoteReply
 from inference.errors import TaskError
-from inference.part_payload import NOTHING
+from inference.split.part_payload import NOTHING
 from observability import log
 
 _log = log.get("edge_node.way_out")

@@ -38,7 +38,7 @@ from headway.sabotage import bad_rollouts
 from headway.story_report import claims_of, read_events, write_report
 from headway.timeline import NOMINAL_S, SHORTEST_S, timeline
 from inference.errors import InferenceError
-from inference.publish import publish
+from inference.packages.publish import publish
 from observability import log
 from schemas.places import cache_dir
 

@@ -23,7 +23,7 @@ from broker.errors import BrokerUnavailable
 from broker.mosquitto import find_mosquitto, mosquitto_version
 from headway import photos
 from headway.setup import OLDEST_PYTHON, REPOSITORY, Plan, cache_dir, stamped_extras
-from inference import zoo
+from inference.packages import zoo
 
 # The folders of this project are its import names, and some of these names are taken on the public index.
 TOP_LEVEL = (

@@ -21,10 +21,10 @@ from headway.host import host_variant
 from headway.photos import ensure_photos
 from headway.provision import ensure_models
 from inference.errors import InferenceError, QuantiseRefusedError
-from inference.making import Making, make_float_package, make_int8_package
-from inference.packages import Package
-from inference.photo_sources import photo_paths
-from inference.zoo import known
+from inference.packages.making import Making, make_float_package, make_int8_package
+from inference.packages.package import Package
+from inference.packages.zoo import known
+from inference.quantize.photo_sources import photo_paths
 
 FPS = 30.0
 VIDEO_FRAMES = 600  # of a user's video: 20 s, 400 MB of frames at 640 x 360

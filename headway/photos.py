@@ -14,7 +14,7 @@ from pathlib import Path
 
 from headway import debian
 from headway.errors import DebianError, ProvisionError
-from inference.zoo import ZooError, download_wheel
+from inference.packages.zoo import ZooError, download_wheel
 
 DEBIAN_PACKAGE = "opencv-doc"
 FALLBACK_WHEEL = "scikit-image==0.25.2"

@@ -20,7 +20,7 @@ from headway.link import Link
 from headway.operations import Operations
 from headway.sabotage import BadRollout
 from headway.timeline import CUT_S, Act, timeline
-from inference.packages import Package
+from inference.packages.package import Package
 
 TICK_S = 0.25
 LOOK_EVERY_S = 0.5

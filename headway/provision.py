@@ -21,7 +21,7 @@ from broker.mosquitto import find_mosquitto
 from headway import debian
 from headway.errors import DebianError, HeadwayError, ProvisionError
 from headway.photos import ensure_photos
-from inference.zoo import ZooError, fetch
+from inference.packages.zoo import ZooError, fetch
 from schemas.generate import GenerateError, find_flatc
 from schemas.places import cache_dir
 

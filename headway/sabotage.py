@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.graph import read_graph
-from inference.graph_write import pack
-from inference.packages import MANIFEST_NAME, Package, describe_file, open_package
+from inference.packages.package import MANIFEST_NAME, Package, describe_file, open_package
+from inference.tflite.graph import read_graph
+from inference.tflite.write import pack
 from schemas.documents import canonical_bytes
 from schemas.states import FailureReason
 

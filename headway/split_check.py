@@ -27,10 +27,10 @@ from edge_node.replies import PartOut, RemoteReply
 from edge_node.workers import PartWanted
 from headway.errors import DemoError
 from headway.report import quantiles
-from inference.flow import Cut
-from inference.part_payload import PartPayload
+from inference.graph.flow import Cut
 from inference.runtimes.base import Runtime
-from inference.split import SplitModel
+from inference.split.model import SplitModel
+from inference.split.part_payload import PartPayload
 from inference.tasks.hands import HandsConfig, HandsResult, HandTask
 from inference.tasks.hands_split import SplitHands, open_split_hands
 from inference.tasks.roi import Roi

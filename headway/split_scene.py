@@ -28,7 +28,7 @@ from headway.split_check import HandModels, PartRoad, measure_placement, sensibl
 from headway.story_report import claims_of, read_events, write_whole
 from inference.errors import InferenceError
 from inference.runtimes.registry import open_runtime
-from inference.split import split_model
+from inference.split.model import split_model
 
 SITE, HEADSET, WORKER = "demo", "hs-1", "w-1"
 DEADLINE_MS, DEVICE_CLASS, FPS = 100, "xr-fast", 30.0

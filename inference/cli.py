@@ -12,17 +12,24 @@ from typing import Annotated, cast
 
 import typer
 
-from inference import evaluate_hands, inspect_cli, place_cli, profile_cli, split_cli, verify_cli
-from inference.cache import models_dir, packages_dir
 from inference.errors import InferenceError, QuantiseRefusedError
-from inference.making import Making, make_float_package, make_int8_package
-from inference.model_files import ModelArgument, model_file
-from inference.packages import Package, TaskName, list_packages, open_package
-from inference.publish import checked_package, published
-from inference.publish import publish as send
-from inference.quantize import MODES
-from inference.quantize_tasks import quantise_task
+from inference.evaluation import cli as evaluate_hands
+from inference.gate import cli as verify_cli
+from inference.gate.cli import ImagesOption, VideoOption, shown_paths
+from inference.packages.cache import models_dir, packages_dir
+from inference.packages.making import Making, make_float_package, make_int8_package
+from inference.packages.model_files import ModelArgument, model_file
+from inference.packages.package import Package, TaskName, list_packages, open_package
+from inference.packages.publish import checked_package, published
+from inference.packages.publish import publish as send
+from inference.packages.zoo import MODELS, fetch
+from inference.placement import cli as place_cli
+from inference.profile import cli as profile_cli
+from inference.quantize.search import MODES
+from inference.quantize.tasks import quantise_task
 from inference.runtimes.registry import WORDS, row_of
+from inference.split import cli as split_cli
+from inference.split import inspect_cli
 from inference.terminal import (
     EXIT_USAGE,
     JsonOption,
@@ -38,8 +45,6 @@ from inference.terminal import (
     show_package,
     show_packages,
 )
-from inference.verify_cli import ImagesOption, VideoOption, shown_paths
-from inference.zoo import MODELS, fetch
 
 model = typer.Typer(
     help="Models: import, inspect, split, quantise, verify, profile, place, publish. Example: headway model import hands",

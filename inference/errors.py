@@ -4,7 +4,7 @@ A message says what is wrong and what to do. What must stay here: all error clas
 a caller can catch ``InferenceError`` and never a bare ``Exception``.
 """
 
-from inference.refusals import REASONS, Reason
+from inference.gate.refusals import REASONS, Reason
 
 
 class InferenceError(Exception):

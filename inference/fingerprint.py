@@ -13,10 +13,10 @@ from contextlib import closing
 import numpy as np
 
 from inference.errors import GraphError
-from inference.flow import Flow, FlowTensor
-from inference.placed import open_part
+from inference.graph.flow import Flow, FlowTensor
 from inference.runtimes.base import Array, Runtime
-from inference.split import SplitModel
+from inference.split.model import SplitModel
+from inference.split.placed import open_part
 
 CANARY_COUNT = 4
 INNER_WITNESSES = 3

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from inference.errors import InferenceError, ManagerUnreachableError, RuntimeMissingError
-from inference.packages import Package
+from inference.packages.package import Package
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

@@ -17,7 +17,7 @@ from broker.errors import MosquittoMissing
 from broker.mosquitto import find_mosquitto
 from headway.photos import PHOTOS, present
 from headway.setup import cache_dir
-from inference.zoo import ZooError, fetch
+from inference.packages.zoo import ZooError, fetch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import InferenceError, TaskError
-from inference.live_tensors import Edge, spec_of
-from inference.part_payload import PartPayload
-from inference.placed import Part, open_part
 from inference.runtimes.base import Array, Runtime
-from inference.split import SplitModel
+from inference.split.live_tensors import Edge, spec_of
+from inference.split.model import SplitModel
+from inference.split.part_payload import PartPayload
+from inference.split.placed import Part, open_part
 from inference.tasks.hands import Hand, HandsResult, HandTask
 from inference.tasks.landmark import decode_landmarks, hand_crop
 from inference.tasks.roi import Roi

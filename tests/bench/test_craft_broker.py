@@ -2,7 +2,7 @@
 
 from bench.craft_broker import LANDMARK, ROWS, WITHOUT_INT8, _int8_row
 from headway.split_check import kind_of
-from inference.split import split_model
+from inference.split.model import split_model
 
 
 def test_the_measured_placements_are_legal_and_of_every_kind(models_dir):

@@ -5,7 +5,7 @@ import pytest
 from bench.craft_parity import measure
 from bench.parity_subjects import ROUTES, subject
 from bench.parity_work import Found, steps_within
-from inference.parity import ParityReport
+from inference.parity.check import ParityReport
 from tests.inference.made_tflite import Made
 
 

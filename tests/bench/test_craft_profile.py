@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bench import craft_profile, craft_wire
-from inference import profile as profile_module
-from inference.split import split_model
+from inference.profile import measure as profile_module
+from inference.split.model import split_model
 from tests.inference.made_tflite import Made
 
 pytestmark = pytest.mark.usefixtures("photos")

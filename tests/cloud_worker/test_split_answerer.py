@@ -19,12 +19,12 @@ from cloud_worker.part_models import part_models
 from cloud_worker.proof_plan import ProofLimits, Verdict
 from cloud_worker.proofs import NICENESS, Proofs, prove_in_child
 from cloud_worker.split_answerer import MAX_OPEN, SplitAnswerer
-from inference.live_tensors import Edge
-from inference.packing import Method
-from inference.parity import KernelPath, ParityReport
-from inference.part_payload import NOTHING
-from inference.placed import open_part
+from inference.parity.check import KernelPath, ParityReport
 from inference.runtimes.registry import open_runtime
+from inference.split.live_tensors import Edge
+from inference.split.packing import Method
+from inference.split.part_payload import NOTHING
+from inference.split.placed import open_part
 from inference.tasks.landmark import hand_crop
 from inference.tasks.roi import Roi
 from schemas.documents import MAX_PLACEMENTS
@@ -372,7 +372,7 @@ def test_what_became_of_the_proving_child_says_whether_another_proof_is_worth_it
         asked.append(json.loads(input))
         return answer(command)
 
-    monkeypatch.setattr("inference.parity_child.subprocess.run", run)
+    monkeypatch.setattr("inference.parity.child.subprocess.run", run)
     verdict = prove_in_child(model, U_SHAPE, where=KernelPath())
     assert text in verdict.why
     assert verdict.final is final

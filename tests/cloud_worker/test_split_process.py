@@ -4,11 +4,11 @@ from contextlib import closing
 
 import numpy as np
 
-from inference.live_tensors import Edge
-from inference.part_payload import PartPayload
-from inference.placed import open_part
 from inference.runtimes.registry import open_runtime
-from inference.split import split_model
+from inference.split.live_tensors import Edge
+from inference.split.model import split_model
+from inference.split.part_payload import PartPayload
+from inference.split.placed import open_part
 from schemas.documents import WorkerPresence, parse_document
 from schemas.messages import Part, PartCoding, Refusal, RefusalReason, Result
 from schemas.placements import Placement

@@ -15,7 +15,7 @@ from edge_node.remote import Remote
 from edge_node.replies import RemoteReply
 from edge_node.workers import WorkerBook
 from inference.errors import TaskError
-from inference.part_payload import NOTHING, PartPayload
+from inference.split.part_payload import NOTHING, PartPayload
 from inference.tasks.hands import Hand, HandsResult
 from inference.tasks.hands_split import Looked
 from inference.tasks.roi import Roi

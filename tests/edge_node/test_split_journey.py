@@ -27,7 +27,7 @@ from edge_node.jobs import JobDone, JobKind
 from edge_node.journey import KEPT_HERE_FRAMES
 from edge_node.outcome import Outcome
 from edge_node.perceive import portions
-from inference.part_payload import NOTHING
+from inference.split.part_payload import NOTHING
 
 PROVED = {"kernels": {MODEL: KERNEL}, "placements": {MODEL: (PLACEMENT.id,)}}
 

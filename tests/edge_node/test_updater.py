@@ -16,9 +16,9 @@ from edge_node.model_store import ModelStore
 from edge_node.update import Attempt, Release
 from edge_node.updater import Updater
 from inference.errors import ModelRunError
-from inference.graph import unpack
-from inference.packages import PackageFacts, build_package
+from inference.packages.package import PackageFacts, build_package
 from inference.runtimes.registry import open_runtime
+from inference.tflite.graph import unpack
 from schemas.documents import Desired, SplitConfig, canonical_bytes
 from schemas.states import FailureReason, UpdateState
 

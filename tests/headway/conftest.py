@@ -3,8 +3,8 @@
 import pytest
 
 from headway.material import LANDMARK, LANDMARK_LITE, PALM
-from inference.making import Making, make_float_package
-from inference.zoo import known
+from inference.packages.making import Making, make_float_package
+from inference.packages.zoo import known
 
 
 @pytest.fixture(scope="session")

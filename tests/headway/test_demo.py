@@ -28,7 +28,7 @@ import json, pathlib, sys
 from headway import demo
 from headway.cli import main
 from headway.material import Material
-from inference.packages import open_package
+from inference.packages.package import open_package
 
 told = json.loads(sys.argv[1])
 lite = open_package(pathlib.Path(told["lite"]))

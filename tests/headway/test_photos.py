@@ -6,7 +6,7 @@ import pytest
 
 from headway import photos
 from headway.errors import DebianError, ProvisionError
-from inference.zoo import ZooError
+from inference.packages.zoo import ZooError
 
 HAND = photos.Photo(name="hand.jpg", sha256=hashlib.sha256(b"a hand").hexdigest(), shows="a hand")
 FACE = photos.Photo(name="face.png", sha256=hashlib.sha256(b"a face").hexdigest(), shows="a face")

@@ -8,10 +8,10 @@ from headway.byte_flip import ByteFlip
 from headway.report import EXPECTED_REASONS
 from headway.sabotage import CHUNK_MARK_BYTES, bad_rollouts, zeroed
 from inference.child import open_in_child
-from inference.golden import check_golden
-from inference.graph import read_graph
-from inference.packages import open_package
+from inference.packages.golden import check_golden
+from inference.packages.package import open_package
 from inference.runtimes.registry import open_runtime
+from inference.tflite.graph import read_graph
 from schemas.states import FailureReason
 
 RUNTIME = "litert"

@@ -8,7 +8,7 @@ import pytest
 
 from headway.split_check import kind_of, sensible_placement
 from headway.split_scene import HEADSET, split_report, summary
-from inference.split import split_model
+from inference.split.model import split_model
 from schemas.placements import Placement
 
 ROW = {

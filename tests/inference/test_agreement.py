@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.agreement import compare
 from inference.errors import InferenceError
-from inference.output_rules import OutputRule
+from inference.gate.agreement import compare
+from inference.quantize.output_rules import OutputRule
 
 N = 200
 POINTS = OutputRule(

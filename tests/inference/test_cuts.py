@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference import cuts
-from inference.cuts import legal_cuts
 from inference.errors import GraphError
-from inference.flow import Flow, FlowOperator, FlowTensor
-from inference.segments import segment_of
+from inference.graph import cuts
+from inference.graph.cuts import legal_cuts
+from inference.graph.flow import Flow, FlowOperator, FlowTensor
+from inference.graph.segments import segment_of
 
 
 @st.composite

@@ -6,8 +6,8 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.densify import densify
-from inference.split import split_model
+from inference.split.model import split_model
+from inference.tflite.densify import densify
 from tests.inference.made_tflite import Made
 
 

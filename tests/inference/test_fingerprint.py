@@ -7,10 +7,10 @@ import pytest
 
 from inference.errors import GraphError
 from inference.fingerprint import canaries_for, digest_of, split_fingerprint
-from inference.flow import Flow, FlowTensor
+from inference.graph.flow import Flow, FlowTensor
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
-from inference.split import split_model
+from inference.split.model import split_model
 
 
 def _flow(dtype: str) -> Flow:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.agreement import OutputAgreement
-from inference.float_ends import FloatEnds, SearchBounds, cones_of, find_ends
+from inference.gate.agreement import OutputAgreement
+from inference.quantize.float_ends import FloatEnds, SearchBounds, cones_of, find_ends
 
 BOUNDS = SearchBounds(max_stem=8, max_tail=12, margin=0.3, slack=1.25)
 

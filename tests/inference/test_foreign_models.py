@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from inference.fingerprint import canaries_for, digest_of, split_fingerprint
-from inference.onnx_quantize import quantise_onnx_static
-from inference.parity import KernelPath, check_parity, cut_pairs, random_pairs
-from inference.placed import open_part
+from inference.onnx.quantize import quantise_onnx_static
+from inference.parity.check import KernelPath, check_parity, cut_pairs, random_pairs
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
-from inference.split import split_model
+from inference.split.model import split_model
+from inference.split.placed import open_part
 from tests.conftest import reference_data_or_skip_module
 
 reference_data_or_skip_module("cuts of foreign models, and a detector that becomes int8")

@@ -14,21 +14,21 @@ from typer.testing import CliRunner
 
 from inference.cli import model as commands
 from inference.errors import InferenceError, QuantiseRefusedError, TaskError
-from inference.float_ends import FloatEnds
-from inference.gate import GateLimits, Structure, judge
-from inference.graph import read_graph
-from inference.int8_share import int8_share, stores_half
-from inference.making import engine_of, quantisation_of
-from inference.output_rules import generic_rules
-from inference.photo_samples import PhotoSamples
-from inference.photo_sources import frame_groups, photo_paths, read_shown
-from inference.quantize import QuantiseConfig, quantise
-from inference.quantize_tasks import PLAIN_IMAGES, quantise_task, sample_shown
-from inference.quantizer import Int8Writer
-from inference.refusals import REASONS, Reason
+from inference.gate.refusals import REASONS, Reason
+from inference.gate.verdict import GateLimits, Structure, judge
+from inference.gate.verify import Pair, verify
+from inference.packages.making import engine_of, quantisation_of
+from inference.quantize.float_ends import FloatEnds
+from inference.quantize.int8_share import int8_share, stores_half
+from inference.quantize.output_rules import generic_rules
+from inference.quantize.photo_samples import PhotoSamples
+from inference.quantize.photo_sources import frame_groups, photo_paths, read_shown
+from inference.quantize.quantizer import Int8Writer
+from inference.quantize.search import QuantiseConfig, quantise
+from inference.quantize.tasks import PLAIN_IMAGES, quantise_task, sample_shown
 from inference.runtimes.base import TensorSpec
 from inference.tasks.detect_inputs import BORDER, detector_edges, detector_input
-from inference.verify import Pair, verify
+from inference.tflite.graph import read_graph
 from tests.inference.onnx_made import made, row
 
 UNJUDGED = GateLimits(speed_turns=0)

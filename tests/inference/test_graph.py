@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from inference import graph_bounds
 from inference.errors import GraphError
-from inference.graph import parse_graph, read_graph
-from inference.graph_write import add_signature, fold_float16, name_outputs, operator_counts, pack
 from inference.runtimes.registry import open_runtime
+from inference.tflite import bounds as graph_bounds
+from inference.tflite.graph import parse_graph, read_graph
+from inference.tflite.write import add_signature, fold_float16, name_outputs, operator_counts, pack
 
 STOCK = ("hand_landmark_full", "hand_landmark_lite", "palm_detection_full", "palm_detection_lite")
 

@@ -13,11 +13,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from inference.evaluate_hands import hands
-from inference.packages import PackageFacts, build_package
-from inference.quantize import FloatEnds, QuantiseConfig
+from inference.evaluation.cli import hands
+from inference.evaluation.score_hands import read_photo
+from inference.packages.package import PackageFacts, build_package
+from inference.quantize.search import FloatEnds, QuantiseConfig
 from inference.runtimes.registry import open_runtime
-from inference.score_hands import read_photo
 from inference.tasks.hands import HandTask
 
 TWO_HANDS, ONE_HAND, NO_HAND = "two.png", "right04.jpg", "none.png"
@@ -117,7 +117,7 @@ def test_without_an_int8_model_one_is_made_and_judged_on_photos_it_never_saw(
 ):
     # The search for the float ends has its own tests; here they are given, to save its time.
     ends = FloatEnds(stem=5, tail=9)
-    monkeypatch.setattr("inference.quantize.QuantiseConfig", partial(QuantiseConfig, ends=ends))
+    monkeypatch.setattr("inference.quantize.search.QuantiseConfig", partial(QuantiseConfig, ends=ends))
     for name in ("handSrc.jpg", "Threshold_inRange_Tutorial_Result_input.jpeg"):
         shutil.copy(hand_photos[name], tmp_path)
     for path in few.iterdir():

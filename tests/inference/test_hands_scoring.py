@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from inference.errors import OracleError
-from inference.oracle import read_photos, read_videos
-from inference.scoring import MATCH_DISTANCE, Tally, hand_distance, match_hands, score, tally_image
+from inference.evaluation.oracle import read_photos, read_videos
+from inference.evaluation.scoring import MATCH_DISTANCE, Tally, hand_distance, match_hands, score, tally_image
 
 SQUARE = np.stack([np.linspace(0, 100, 21), np.linspace(0, 50, 21)], axis=1)
 

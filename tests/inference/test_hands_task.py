@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from inference.errors import TaskError
+from inference.evaluation.score_hands import read_photo
+from inference.evaluation.scoring import hand_distance
 from inference.runtimes.base import TensorSpec
-from inference.score_hands import read_photo
-from inference.scoring import hand_distance
 from inference.tasks.hands import HandsConfig, HandTask
 from inference.tasks.landmark import decode_landmarks
 from inference.tasks.roi import Roi

@@ -16,8 +16,8 @@ from fleet_manager.artifacts import ArtifactStore
 from fleet_manager.service import FleetService
 from fleet_manager.store import Store
 from inference.cli import evaluate, model
-from inference.making import Making, make_float_package
-from inference.packages import open_package
+from inference.packages.making import Making, make_float_package
+from inference.packages.package import open_package
 
 runner = CliRunner()
 DEADLINE_S = 20.0

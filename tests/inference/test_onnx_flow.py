@@ -7,9 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from inference import onnx_bounds, onnx_shapes
 from inference.errors import GraphError
-from inference.onnx_flow import onnx_flow, onnx_graph
+from inference.onnx import bounds as onnx_bounds
+from inference.onnx import shapes as onnx_shapes
+from inference.onnx.flow import onnx_flow, onnx_graph
 from tests.inference.onnx_made import (
     IMAGE,
     detector_model,

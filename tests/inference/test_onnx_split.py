@@ -9,12 +9,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from inference.errors import GraphError, RuntimeMissingError
-from inference.onnx_split import split_onnx
-from inference.placed import open_part, run_whole
+from inference.onnx.split import split_onnx
+from inference.packages.zoo import ZooError, fetch
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
-from inference.split import split_model
-from inference.zoo import ZooError, fetch
+from inference.split.model import split_model
+from inference.split.placed import open_part, run_whole
 from tests.conftest import missing
 from tests.inference.onnx_made import (
     IMAGE,

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from inference import child
-from inference import golden as golden_module
 from inference.child import open_in_child
 from inference.errors import InferenceError, ModelPackageError
-from inference.golden import check_golden, read_golden
-from inference.graph import read_graph
-from inference.graph_write import pack
-from inference.packages import PackageFacts, build_package, list_packages, open_package
-from inference.photo_sources import photo_paths
+from inference.packages import golden as golden_module
+from inference.packages.golden import check_golden, read_golden
+from inference.packages.package import PackageFacts, build_package, list_packages, open_package
+from inference.quantize.photo_sources import photo_paths
 from inference.runtimes.registry import open_runtime
+from inference.tflite.graph import read_graph
+from inference.tflite.write import pack
 
 FACTS = PackageFacts(
     name="hand-landmark",

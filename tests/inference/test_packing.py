@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from inference.errors import PackingError
-from inference.packing import MAGIC, MAX_TENSORS, Method, break_even_bps, is_worth_packing, pack, unpack
+from inference.split.packing import MAGIC, MAX_TENSORS, Method, break_even_bps, is_worth_packing, pack, unpack
 
 DTYPES = ("float32", "float16", "int8", "uint8", "int16", "uint16", "int32", "int64")
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=6)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from inference.flow import Cut
-from inference.parity import (
+from inference.graph.flow import Cut
+from inference.parity.check import (
     KernelPath,
     Places,
     check_parity,
@@ -12,9 +12,9 @@ from inference.parity import (
     difference,
     random_pairs,
 )
-from inference.parity_child import parity_in_child, places_in_child
+from inference.parity.child import parity_in_child, places_in_child
 from inference.runtimes.options import RuntimeOptions
-from inference.split import split_model
+from inference.split.model import split_model
 
 PLAIN = RuntimeOptions(delegates=())
 
@@ -80,7 +80,7 @@ def test_a_check_that_takes_too_long_is_ended_and_refused(landmark):
 
 
 def test_a_model_that_kills_its_engine_is_refused_by_name_of_the_signal(landmark, monkeypatch):
-    monkeypatch.setattr("inference.parity_child.MODULE", "tests.inference.dying_check")
+    monkeypatch.setattr("inference.parity.child.MODULE", "tests.inference.dying_check")
     report = parity_in_child(landmark, [(0, 5)], device=KernelPath())
     assert "pair 0, 5: killed by SIGSEGV" in report.refused
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from inference.errors import PackingError
-from inference.packing import Method
-from inference.part_payload import NOTHING, PartPayload, pack_part, unpack_part
 from inference.runtimes.base import TensorSpec
+from inference.split.packing import Method
+from inference.split.part_payload import NOTHING, PartPayload, pack_part, unpack_part
 from schemas.messages import PartCoding
 
 DTYPES = ("float32", "float16", "int8", "uint8", "int16", "int32", "int64")

@@ -14,8 +14,11 @@ from bench.placement_checks import (
     same_as_brute_force,
 )
 from inference.errors import PlacementError
-from inference.flow import Flow, FlowOperator, FlowTensor
-from inference.placement import (
+from inference.graph.flow import Flow, FlowOperator, FlowTensor
+from inference.placement.decision import Chooser, judge
+from inference.placement.durations import DurationTable
+from inference.placement.families import LOCAL, TERMS, three_tiers, u_shape
+from inference.placement.inputs import (
     Conditions,
     InputQuality,
     ModelVariant,
@@ -24,12 +27,9 @@ from inference.placement import (
     Wish,
     level_weights,
 )
-from inference.placement_bytes import transfer_bytes
-from inference.placement_decision import Chooser, judge
-from inference.placement_durations import DurationTable
-from inference.placement_families import LOCAL, TERMS, three_tiers, u_shape
-from inference.placement_survivors import envelope, never_beaten, survivors
-from inference.placement_words import Choice
+from inference.placement.survivors import envelope, never_beaten, survivors
+from inference.placement.traffic import transfer_bytes
+from inference.placement.words import Choice
 
 MS = 1e6
 

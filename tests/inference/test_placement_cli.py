@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from inference.cli import model as command
 from inference.errors import PlacementError
-from inference.placement_profiles import read_profile
+from inference.placement.profiles import read_profile
 
 STEPS = 4
 

@@ -3,8 +3,8 @@
 import pytest
 
 from inference.errors import PlacementError
-from inference.placement_codings import at_common_levels, codings_of, qualities_of
-from inference.placement_profiles import InputRung, Packing, Profile
+from inference.placement.codings import at_common_levels, codings_of, qualities_of
+from inference.placement.profiles import InputRung, Packing, Profile
 
 
 def profile(hardware="hmd", *, levels=(0.5, 0.9), slow=1.0, **more):

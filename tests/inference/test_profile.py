@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from inference import profile as profile_module
 from inference.cli import model as command
 from inference.errors import PlacementError, ProfileError
 from inference.hardware import this_machine
-from inference.placement_durations import DurationTable
-from inference.placement_profiles import read_profile
-from inference.profile import ProfileOptions, Subject, measured_sites
-from inference.profile_loop import FrameLoop, integer_reference
-from inference.profile_picture import model_inputs, picture_input, read_frame
-from inference.profile_report import profile_report
-from inference.profile_sparse import choose_cuts, interpolated, leave_one_out
-from inference.profile_statistics import least_samples, quantiles, steady
-from inference.profile_store import check_class, find_profile
-from inference.profile_work import cumulative_work
+from inference.placement.durations import DurationTable
+from inference.placement.profiles import read_profile
+from inference.profile import measure as profile_module
+from inference.profile.loop import FrameLoop, integer_reference
+from inference.profile.measure import ProfileOptions, Subject, measured_sites
+from inference.profile.picture import model_inputs, picture_input, read_frame
+from inference.profile.quantiles import least_samples, quantiles, steady
+from inference.profile.report import profile_report
+from inference.profile.sparse import choose_cuts, interpolated, leave_one_out
+from inference.profile.store import check_class, find_profile
+from inference.profile.work import cumulative_work
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
-from inference.split import split_model
+from inference.split.model import split_model
 from tests.inference.made_tflite import Made
 
 STEPS = 6

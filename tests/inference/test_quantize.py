@@ -6,20 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.answers import answers
 from inference.errors import QuantiseRefusedError
-from inference.float_ends import FloatEnds
-from inference.gate import GateLimits, Structure, structural_reasons
-from inference.graph import parse_graph, read_graph
-from inference.graph_write import add_signature, fold_float16, operator_counts, pack
-from inference.int8_share import int8_operators
-from inference.making import quantisation_of
-from inference.photo_samples import PhotoSamples, canaries, split_photos
-from inference.quantize import QuantiseConfig, quantise
-from inference.quantize_tasks import photo_digest, quantise_task, sample_photos
+from inference.evaluation.score_hands import read_photo
+from inference.gate.answers import answers
+from inference.gate.speed import SpeedReport, measure_gain
+from inference.gate.verdict import GateLimits, Structure, structural_reasons
+from inference.packages.making import quantisation_of
+from inference.quantize.float_ends import FloatEnds
+from inference.quantize.int8_share import int8_operators
+from inference.quantize.photo_samples import PhotoSamples, canaries, split_photos
+from inference.quantize.search import QuantiseConfig, quantise
+from inference.quantize.tasks import photo_digest, quantise_task, sample_photos
 from inference.runtimes.registry import open_runtime
-from inference.score_hands import read_photo
-from inference.speed import SpeedReport, measure_gain
+from inference.tflite.graph import parse_graph, read_graph
+from inference.tflite.write import add_signature, fold_float16, operator_counts, pack
 
 HANDS = quantise_task("hands")
 BARE_CORNER = "Threshold_inRange_Tutorial_Result_input.jpeg"

@@ -14,24 +14,24 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from inference import evaluate_hands
-from inference.agreement import compare
-from inference.answers import answers
 from inference.cli import model as model_commands
 from inference.errors import QuantiseRefusedError
-from inference.float_ends import FloatEnds
-from inference.graph import read_graph
-from inference.graph_write import add_signature, fold_float16, operator_counts
-from inference.oracle import read_videos
-from inference.photo_sources import photo_paths, read_shown
-from inference.quantize import QuantiseConfig, quantise
-from inference.quantize_tasks import quantise_task, sample_photos
+from inference.evaluation import cli as evaluate_hands
+from inference.evaluation.oracle import read_videos
+from inference.evaluation.score_hands import read_photo
+from inference.evaluation.scoring import hand_distance, tally_image
+from inference.gate.agreement import compare
+from inference.gate.answers import answers
+from inference.quantize.float_ends import FloatEnds
+from inference.quantize.photo_sources import photo_paths, read_shown
+from inference.quantize.search import QuantiseConfig, quantise
+from inference.quantize.tasks import quantise_task, sample_photos
 from inference.runtimes.registry import open_runtime
-from inference.score_hands import read_photo
-from inference.scoring import hand_distance, tally_image
 from inference.tasks.hands import Hand, HandsResult, HandTask
 from inference.tasks.roi import Roi
 from inference.tasks.tracking import HandTracker
+from inference.tflite.graph import read_graph
+from inference.tflite.write import add_signature, fold_float16, operator_counts
 from tests.conftest import reference_data_or_skip_module
 
 reference_data_or_skip_module(
@@ -102,7 +102,7 @@ def test_another_landmark_model_is_compared_on_the_same_regions(
 
 def test_int8_that_is_made_finds_what_the_reference_found(run, shared_data, oracle, tmp_path, monkeypatch):
     # The search for the float ends has its own tests; here they are given, to save its time.
-    monkeypatch.setattr("inference.quantize.QuantiseConfig", partial(QuantiseConfig, ends=ENDS))
+    monkeypatch.setattr("inference.quantize.search.QuantiseConfig", partial(QuantiseConfig, ends=ENDS))
     photos = _copied((*FEW, "mp_four_0c960166.jpg", "mp_rock_026fd791.jpg"), shared_data, tmp_path)
     int8 = run("--images", photos, "--oracle", oracle)["int8"]
     assert (int8["recall"], int8["precision"]) == (1, 1)

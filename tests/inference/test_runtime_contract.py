@@ -17,11 +17,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inference.child import open_in_child
 from inference.errors import ModelInputError, ModelLoadError, ModelRunError, RuntimeMissingError
+from inference.evaluation.score_hands import read_photo
+from inference.evaluation.scoring import hand_distance
 from inference.runtimes.base import TensorSpec
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import RUNTIMES, open_runtime
-from inference.score_hands import read_photo
-from inference.scoring import hand_distance
 from inference.tasks.hands import HandTask
 from inference.tasks.landmark import LANDMARK_SIDE, hand_crop, run_landmarks
 from tests.conftest import missing

@@ -7,10 +7,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from inference.errors import GraphError, ModelInputError
-from inference.graph import parse_graph
-from inference.placed import open_part, run_whole
 from inference.runtimes.registry import open_runtime
-from inference.split import split_model
+from inference.split.model import split_model
+from inference.split.placed import open_part, run_whole
+from inference.tflite.graph import parse_graph
 from tests.inference.made_tflite import Made
 
 

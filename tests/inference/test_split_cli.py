@@ -8,10 +8,10 @@ import pytest
 from onnx import helper
 from typer.testing import CliRunner
 
-from inference import split_cli
 from inference.cli import model as command
-from inference.parity import ParityReport
+from inference.parity.check import ParityReport
 from inference.runtimes.registry import open_runtime
+from inference.split import cli as split_cli
 from tests.inference.made_tflite import Made
 from tests.inference.onnx_made import IMAGE, made, row, skip_model
 

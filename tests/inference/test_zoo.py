@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference import zoo
+from inference.packages import zoo
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The hand task over real photos and videos, scored against reference answers."""

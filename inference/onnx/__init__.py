@@ -1,0 +1,1 @@
+"""Models in .onnx files: read, given shapes, cut into parts, and quantised."""

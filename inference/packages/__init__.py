@@ -1,0 +1,1 @@
+"""Models as packages named by their content: imported, made, checked, and published."""

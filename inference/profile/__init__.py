@@ -1,0 +1,1 @@
+"""What the parts of a model cost on one piece of hardware: measured, completed, and kept."""

@@ -1,0 +1,1 @@
+"""Models in .tflite files: read, folded, written, and cut into parts."""
