@@ -1,6 +1,6 @@
 """Placements the slow way: random models, and plain loops over every pair of cuts with sets of tensors.
 
-Shares no line with ``inference/placement*`` but the vocabulary; what both say must be equal.
+Shares no line with ``inference/placement/`` but the vocabulary; what both say must be equal.
 """
 
 from collections.abc import Iterator
