@@ -34,6 +34,10 @@ class Seen:
     flights: list[Flight] = field(default_factory=list)
     switches: list[tuple[int, Path, Path]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    runs: Counter[int] = field(default_factory=Counter)  # begun on the headset, by frame
+    busy_ns: int = 0  # of its accelerator
+    local_p999_ns: int = 0  # what a run here takes at most, as it is known at the end
+    late_p999_ns: int = 0
 
 
 class Headset:
@@ -82,6 +86,7 @@ class Headset:
             ended_ns=started_ns + at_ns(HOST_RUN, share=self._draws.share("host run", job.frame_id)),
         )
         self.seen.counts["local_runs"] += 1
+        self.seen.runs[job.frame_id] += 1
         self._agenda.at(
             done.ended_ns, lambda: self.do(lambda now: self.journey.on_job_done(done, now_ns=now))
         )
@@ -105,6 +110,13 @@ class Headset:
             self._schedule(frame_id + 1, frames)
 
         self._agenda.at(scheduled_ns + CAPTURE_NS + self._lateness_ns(frame_id), due)
+
+    def note_end(self) -> None:
+        """Keep what the journey knows of this headset when its frames are over."""
+        perception = self.journey.perception
+        self.seen.busy_ns = perception.use.busy_ns
+        self.seen.local_p999_ns = perception.durations.at(0.999)
+        self.seen.late_p999_ns = self.journey.lateness.at(0.999)
 
     def on_reply(self, reply: RemoteReply) -> None:
         """A reply came out of the link."""

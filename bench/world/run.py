@@ -59,6 +59,7 @@ def simulate_site(setting: Setting, *, headsets: int) -> list[tuple[Seen, Counte
     agenda.run(until_ns=round((setting.frames + 2) * NS_PER_S / setting.fps) + FINISH_NS)
     for headset, _ in pairs:
         headset.journey.finish(now_ns=agenda.now_ns)
+        headset.note_end()
     return [(headset.seen, way.counts) for headset, way in pairs]
 
 

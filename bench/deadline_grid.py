@@ -1,0 +1,155 @@
+"""Every policy side by side: recorded and described links, two device classes, three deadlines, paired intervals.
+
+Within a cell each policy has its own copy of the link and of every random stream, drawn by purpose and frame number:
+what differs between two of them is what they decided. ``measure(scale=...)``.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.deadline_frames import Frames, frames_of, joined
+from bench.deadline_grid_aims import judged
+from bench.deadline_grid_rows import Ran, pooled, row
+from bench.deadline_traces import Trace, traces
+from bench.world.headset import Seen
+from bench.world.run import Setting, simulate
+from edge_node.decide import POLICIES
+from edge_node.hedge import HedgeMargins, latest_local_start_ns
+from schemas.documents import SplitConfig
+
+FRAMES = {"quick": 900, "full": 1500}  # of one run
+RUNS = {"quick": 1, "full": 3}  # of each cell; recordings begin elsewhere in each
+DEVICES = ("xr-fast", "xr-slow")
+DEADLINES_MS = (20, 33, 50)
+FPS = 30.0
+LEFT_OUT = {"split": "no model is cut in the simulated world"}
+WORKERS = 2
+NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One link, one device class, one deadline."""
+
+    trace: Trace
+    device: str
+    deadline_ms: int
+
+    @property
+    def name(self) -> tuple[str, str, int]:
+        """What tells it from others."""
+        return self.trace.name, self.device, self.deadline_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of a cell by every policy. ``number`` is its seed."""
+
+    cell: Cell
+    policies: tuple[str, ...]
+    number: int
+    of: int
+    frames: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def measure(*, scale: str = "quick", progress: Callable[[str], None] = print) -> dict[str, Any]:
+    """Rows of cells and policies, and the aims."""
+    policies = tuple(name for name in POLICIES if name not in LEFT_OUT)
+    found, missing = traces(seconds=FRAMES[scale] / FPS)
+    cells = [
+        Cell(trace=trace, device=device, deadline_ms=deadline_ms)
+        for trace in found
+        for device in DEVICES
+        for deadline_ms in DEADLINES_MS
+    ]
+    jobs = [
+        Job(cell=cell, policies=policies, number=number, of=RUNS[scale], frames=FRAMES[scale])
+        for cell in cells
+        for number in range(RUNS[scale])
+    ]
+    ran = _in_processes(jobs, progress=progress)
+    rows, all_frames = [], []
+    for cell in cells:
+        runs = [ran[cell.name, number] for number in range(RUNS[scale])]
+        together = {policy: joined([run[policy].frames for run in runs]) for policy in policies}
+        rows += cell_rows(cell, runs, together=together)
+        all_frames.append(together)
+    over_all = [pooled(all_frames, policy=policy) for policy in policies]
+    return {
+        "frames_of_each_row": FRAMES[scale] * RUNS[scale],
+        "traces": [{"trace": trace.name, "assumed": trace.assumed} for trace in found],
+        "traces_missing": missing,
+        "policies_left_out": LEFT_OUT,
+        "over_all": over_all,
+        "rows": rows,
+        **judged(rows, over_all=over_all),
+    }
+
+
+def _in_processes(
+    jobs: Sequence[Job], *, progress: Callable[[str], None]
+) -> dict[tuple[tuple[str, str, int], int], dict[str, Ran]]:
+    done: dict[tuple[tuple[str, str, int], int], dict[str, Ran]] = {}
+    with ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn")) as pool:
+        asked = {pool.submit(play, job): job for job in jobs}
+        for future in as_completed(asked):
+            job = asked[future]
+            done[job.cell.name, job.number] = future.result()
+            progress(f"{len(done)} of {len(jobs)}: {' '.join(map(str, job.cell.name))}")
+    return done
+
+
+def play(job: Job) -> dict[str, Ran]:
+    """Run every policy through its own copy of the same world."""
+    trace = job.cell.trace.part(job.number, of=job.of)
+    ran = {}
+    for policy in job.policies:
+        config = {"policy": policy, "deadline_ms": job.cell.deadline_ms, **job.settings}
+        setting = Setting(
+            link=trace.link,
+            load=trace.load,
+            config=SplitConfig.model_validate(config),
+            device=job.cell.device,
+            frames=job.frames,
+            seed=job.number + 1,
+            fps=FPS,
+        )
+        seen, counts = simulate(setting)
+        ran[policy] = Ran(
+            frames=frames_of(seen),
+            switches=len(seen.switches),
+            uplink_bytes=counts["uplink_bytes"],
+            busy_ns=seen.busy_ns,
+            seconds=job.frames / FPS,
+            hedge_start_ms=_hedge_start_ms(seen, deadline_ms=job.cell.deadline_ms),
+        )
+    return ran
+
+
+def _hedge_start_ms(seen: Seen, *, deadline_ms: int) -> float:
+    deadline_ns = round(deadline_ms * NS_PER_MS)
+    start_ns = latest_local_start_ns(
+        deadline_ns=deadline_ns,
+        budget_ns=deadline_ns,
+        local_p999_ns=seen.local_p999_ns,
+        lateness_ns=seen.late_p999_ns,
+        margins=HedgeMargins(),
+    )
+    return start_ns / NS_PER_MS
+
+
+def cell_rows(
+    cell: Cell, runs: Sequence[Mapping[str, Ran]], *, together: Mapping[str, Frames]
+) -> list[dict[str, Any]]:
+    """One row per policy of a cell; differences are to the chosen one."""
+    names = dict(zip(("trace", "device", "deadline_ms"), cell.name, strict=True))
+    return [
+        {**names, "policy": policy, **row([run[policy] for run in runs], together, policy=policy)}
+        for policy in together
+    ]

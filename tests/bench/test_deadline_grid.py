@@ -1,0 +1,112 @@
+"""Policies side by side: pairs of blocks, the columns behind a row, traces, and aims that can fail."""
+
+import numpy as np
+import pytest
+
+from bench.deadline_frames import frames_of
+from bench.deadline_grid import Cell, Job, cell_rows, play
+from bench.deadline_grid_aims import judged
+from bench.deadline_traces import RECORDED, recorded, step, traces, wifi_jitter
+from bench.paired import interval_of_difference
+from bench.world.run import Setting, simulate
+from schemas.documents import SplitConfig
+
+
+def test_a_difference_that_every_block_has_is_sure_though_the_blocks_differ_much():
+    rng = np.random.default_rng(1)
+    theirs = rng.integers(50, 100, size=40).astype(float)
+    frames = np.full(40, 150.0)
+    assert interval_of_difference(theirs + 3, theirs, frames=frames) == pytest.approx((0.02, 0.02, 0.02))
+
+
+def test_a_difference_by_chance_has_an_interval_around_nought():
+    rng = np.random.default_rng(2)
+    ours, theirs = rng.binomial(150, 0.9, size=(2, 60)).astype(float)
+    measured, low, high = interval_of_difference(ours, theirs, frames=np.full(60, 150.0))
+    assert low < 0 < high
+    assert low < measured < high
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(2 * 0.9 * 0.1 / 150 / 60), rel=0.4)
+
+
+def test_blocks_that_are_not_paired_are_refused():
+    with pytest.raises(ValueError, match="one sum per block"):
+        interval_of_difference(np.ones(3), np.ones(2), frames=np.ones(3))
+
+
+def test_columns_say_what_came_of_every_frame():
+    config = SplitConfig.model_validate({"policy": "always-duplicate", "deadline_ms": 50})
+    seen, _ = simulate(Setting(link=wifi_jitter(10).link, config=config, frames=300))
+    frames = frames_of(seen)
+    assert len(frames.hit) == 300
+    assert (frames.hit + frames.carried + frames.unanswered <= 1).all()
+    assert frames.local_runs.sum() == sum(seen.runs.values())
+    assert frames.wasted_runs.sum() > 200  # both ends compute nearly every frame
+    assert np.nanmin(frames.remote_ms) > 3.0  # two ways and a run
+    assert frames.blocks("hit", frames=150).sum() == frames.hit.sum()
+
+
+def test_every_policy_of_a_cell_meets_the_same_link_and_runs():
+    cell = Cell(trace=wifi_jitter(10), device="xr-fast", deadline_ms=50)
+    job = Job(cell=cell, policies=("deadline", "always-duplicate", "offload"), number=0, of=1, frames=300)
+    ran = play(job)
+    together = {policy: run.frames for policy, run in ran.items()}
+    rows = {row["policy"]: row for row in cell_rows(cell, [ran], together=together)}
+    assert rows["deadline"]["hit_less_deadline"] == [0, 0, 0]
+    assert rows["always-duplicate"]["local_runs"] == pytest.approx(1, abs=0.02)
+    sent = ~np.isnan(together["offload"].remote_ms) & ~np.isnan(together["always-duplicate"].remote_ms)
+    same = together["offload"].remote_ms[sent] == together["always-duplicate"].remote_ms[sent]
+    assert same.mean() > 0.9  # the few that differ waited behind something that only one of the two sent
+
+
+def test_recordings_begin_elsewhere_in_each_run_and_missing_ones_are_named(tmp_path):
+    lines = (f"64 bytes: icmp_seq={n} ttl=64 time={10 + n} ms\n" for n in range(1, 91))
+    (tmp_path / f"ping-{RECORDED[0]}.txt").write_text("".join(lines))
+    found, missing = traces(seconds=30, folder=tmp_path)
+    assert len(found) == 5
+    assert missing == [f"5g-{name}" for name in RECORDED[1:]]
+    begins = [recorded(RECORDED[0], folder=tmp_path).part(n, of=3).link.trace.start_s for n in range(3)]
+    assert begins == [0, 30, 60]
+    assert step(30).part(1, of=3) == step(30)
+
+
+def row(
+    policy, *, hit=0.9, local=0.2, worker=0.8, apart=(0.0, 0.0, 0.0), by_worker=(0.0, 0.0, 0.0), p90=10.0
+):
+    """A row of one cell, or of all."""
+    return {
+        "trace": "step",
+        "device": "xr-fast",
+        "deadline_ms": 50,
+        "policy": policy,
+        "hit": hit,
+        "local_runs": local,
+        "by_worker": worker,
+        "remote_p90_ms": p90,
+        "hedge_start_ms": 20.0,
+        "hit_less_deadline": list(apart),
+        "by_worker_less_deadline": list(by_worker),
+    }
+
+
+def met(*rows):
+    return [aim["met"] for aim in judged(rows, over_all=rows)["aims"]]
+
+
+def test_each_aim_can_be_met_and_missed():
+    bound = row("always-duplicate", local=1.0, by_worker=(-0.7, -0.8, -0.6))
+    assert met(row("deadline"), bound) == [True, True, True]
+    better = row("always-duplicate", hit=0.904, local=1.0, apart=(0.004, 0.001, 0.008))
+    assert met(row("deadline"), better)[0] is False
+    assert met(row("deadline", hit=0.89), row("always-duplicate", hit=0.9, local=1.0))[1] is False
+    assert met(row("deadline", local=0.6), bound)[1] is False
+    eager = row("offload", by_worker=(0.03, 0.01, 0.05))
+    assert met(row("deadline"), bound, eager)[2] is False
+    worse = row("offload", hit=0.8, apart=(-0.1, -0.12, -0.08), by_worker=(0.03, 0.01, 0.05))
+    assert met(row("deadline"), bound, worse)[2] is True  # it hits less often: more by the worker is no merit
+
+
+def test_where_answers_come_after_the_latest_start_duplication_is_forced_and_counted():
+    rows = (row("deadline", local=1.0), row("always-duplicate", local=1.0, p90=21.0))
+    found = judged(rows, over_all=rows)
+    assert (found["duplication_free_cells"], found["duplication_forced_cells"]) == (0, 1)
+    assert found["aims"][1]["measured"] is None
