@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.deadline_frames import Frames, frames_of, joined
@@ -17,6 +17,7 @@ from bench.deadline_grid_aims import judged
 from bench.deadline_grid_rows import Ran, pooled, row
 from bench.deadline_traces import Trace, traces
 from bench.world.headset import Seen
+from bench.world.load import Load
 from bench.world.run import Setting, simulate
 from edge_node.decide import POLICIES
 from edge_node.hedge import HedgeMargins, latest_local_start_ns
@@ -44,6 +45,12 @@ class Cell:
     def name(self) -> tuple[str, str, int]:
         """What tells it from others."""
         return self.trace.name, self.device, self.deadline_ms
+
+    @property
+    def load(self) -> Load | None:
+        """Others ask with the same deadline, and are as near to the worker as they can be."""
+        load = self.trace.load
+        return None if load is None else replace(load, budget_ms=float(self.deadline_ms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +120,7 @@ def play(job: Job) -> dict[str, Ran]:
         config = {"policy": policy, "deadline_ms": job.cell.deadline_ms, **job.settings}
         setting = Setting(
             link=trace.link,
-            load=trace.load,
+            load=job.cell.load,
             config=SplitConfig.model_validate(config),
             device=job.cell.device,
             frames=job.frames,

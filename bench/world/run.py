@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -24,6 +25,15 @@ HEADSET = "d-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """From ``at_s`` on the link is this one, begun anew with a seed of its own."""
+
+    at_s: float
+    link: LinkSpec
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """Everything that a run depends on."""
 
@@ -36,6 +46,7 @@ class Setting:
     faults: tuple[Fault, ...] = ()
     bad_replies: float = 0.0  # share that comes twice; half as many are unreadable
     load: Load | None = None  # other headsets at the same worker
+    changes: tuple[Change, ...] = ()
 
 
 def simulate(setting: Setting) -> tuple[Seen, Counter[str]]:
@@ -68,9 +79,12 @@ def _enter(
 ) -> tuple[Headset, Way]:
     seed = setting.seed + number * NEXT_HEADSET
     draws = Draws(seed)
+    link = LinkModel(setting.link, seed=seed)
+    for change in setting.changes:
+        agenda.at(round(change.at_s * NS_PER_S), partial(_become, link, change, agenda))
     way = Way(
         agenda,
-        link=LinkModel(setting.link, seed=seed),
+        link=link,
         broker=broker,
         worker=worker,
         draws=draws,
@@ -87,6 +101,10 @@ def _enter(
         phase=phase,
     )
     return headset, way
+
+
+def _become(link: LinkModel, change: Change, agenda: Agenda) -> None:
+    link.become(change.link, now_ns=agenda.now_ns, seed=change.seed)
 
 
 def _plan_faults(faults: tuple[Fault, ...], agenda: Agenda, *, worker: Worker, ways: list[Way]) -> None:

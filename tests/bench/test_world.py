@@ -2,7 +2,10 @@
 
 import pytest
 
-from bench.world.run import Setting, lines, simulate, summary
+from bench.deadline_cells import plan
+from bench.world.blocks import simulate_blocks
+from bench.world.load import Load
+from bench.world.run import Setting, lines, simulate, simulate_site, summary
 from bench.world.site import Fault
 from edge_node.outcome import Outcome
 from headway.checker import check
@@ -43,3 +46,27 @@ def test_a_near_worker_answers_what_a_local_policy_computes_itself() -> None:
     far, near = setting("local"), setting("offload")
     assert summary(far, *simulate(far))["by_worker"] == 0
     assert summary(near, *simulate(near))["by_worker"] > 0.9
+
+
+def test_blocks_of_links_are_played_in_their_order():
+    """The outage keeps frames here, the clean link sends them; all are answered."""
+    found = simulate_blocks(plan(each=1, seed=4))
+    assert found.keys() == {"clean", "jitter", "step", "outage"}
+    assert all(share > 0.9 for share in found.values())
+
+
+def test_a_worker_that_others_ask_too_answers_fewer_frames():
+    """Their requests wait in the same line."""
+    busy = Load(headsets=16, at_s=0.0, for_s=30.0, every_s=30.0, budget_ms=48.0)
+    alone, crowded = setting("offload"), setting("offload", load=busy)
+    by_worker = [summary(each, *simulate(each))["by_worker"] for each in (alone, crowded)]
+    assert by_worker[1] < by_worker[0] - 0.2
+
+
+def test_several_headsets_share_a_worker_evenly_and_none_hears_what_another_asked():
+    """Each has its own link, line and answers."""
+    sites = simulate_site(setting("offload", frames=300), headsets=4)
+    assert [len(seen.flights) for seen, _ in sites] == [300] * 4
+    shares = [summary(setting("offload"), *site)["by_worker"] for site in sites]
+    assert min(shares) > 0.8 * max(shares) > 0.5
+    assert all(counts["dropped_unasked"] == 0 for _, counts in sites)
