@@ -118,8 +118,14 @@ def profile_aims(found: dict[str, Any]) -> list[Aim]:
 
 def wire_aims(found: dict[str, Any]) -> list[Aim]:
     """What a tensor message costs over the bare tensor."""
-    most = max((row["best"]["overhead_bytes"] for row in found["wire"]), default=None)
-    return [Aim("wire", "bytes over the bare tensor", "most", MOST_OVERHEAD_BYTES, most)]
+    ways = {"there": "overhead_bytes", "back": "reply_overhead_bytes"}
+    most = {
+        way: max((row["best"][name] for row in found["wire"]), default=None) for way, name in ways.items()
+    }
+    return [
+        Aim("wire", f"bytes over the bare tensor, {way}", "most", MOST_OVERHEAD_BYTES, most[way])
+        for way in ways
+    ]
 
 
 def broker_aims(found: Sequence[dict[str, Any]]) -> list[Aim]:

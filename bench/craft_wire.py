@@ -22,6 +22,8 @@ import cv2
 import numpy as np
 
 from bench.craft_profile import default_models
+from cloud_worker.reply import result
+from cloud_worker.request import Answer, Request
 from headway.photos import ensure_photos
 from headway.setup import REPOSITORY, cache_dir
 from inference.errors import InferenceError
@@ -42,13 +44,20 @@ from inference.split.packing import break_even_bps, is_worth_packing
 from inference.split.part_payload import PartPayload, pack_part, unpack_part
 from inference.split.placed import open_part
 from schemas.codec import Encoder, decode
-from schemas.messages import Header, Part, PartCoding, Result, Task, Timing
+from schemas.messages import Header, Part, PartCoding, Result, Task
 
 TURNS = 40
+TASK = "hands"
+RUN_NS = 5_000_000
 JPEG_QUALITY = 80
 UPLINKS_MBPS = (10, 40, 100)
 MOST_OVERHEAD_BYTES = 200
-OVERHEADS = ("overhead_bytes", "packed_overhead_bytes")
+OVERHEADS = (
+    "overhead_bytes",
+    "packed_overhead_bytes",
+    "reply_overhead_bytes",
+    "packed_reply_overhead_bytes",
+)
 DETECTOR = REPOSITORY.parent / "shared" / "data" / "models" / "yolox_nano_int8_quantize.tflite"
 
 
@@ -77,7 +86,7 @@ def measure(
         "wire": rows,
         "aims": [
             {
-                "what": "overhead_bytes of a message at every cut, raw and packed",
+                "what": "overhead_bytes of a message and of its reply at every cut, raw and packed",
                 "at_most": MOST_OVERHEAD_BYTES,
                 "measured": most,
                 "met": most <= MOST_OVERHEAD_BYTES,
@@ -179,20 +188,36 @@ def _messages(
         span_id=bytes(range(8)),
     )
     asked, asked_packed = (
-        Part(header=header, subjects=1, coding=part.coding, payload=part.payload) for part in (raw, packed)
+        Part(header=header, subjects=1, coding=part.coding, payload=part.payload, brief_reply=True)
+        for part in (raw, packed)
     )
-    answer = Result(header=header, timing=Timing(received_ns=1), part_subjects=1, part_payload=raw.payload)
     encoder = Encoder()
     content, content_packed = encoder.encode(asked), encoder.encode(asked_packed)
+    reply, reply_packed = (
+        encoder.encode(_reply(message, part)) for message, part in ((asked, raw), (asked_packed, packed))
+    )
     return {
         "message_bytes": len(content),
         "overhead_bytes": len(content) - len(raw.payload),
         "packed_message_bytes": len(content_packed),
         "packed_overhead_bytes": len(content_packed) - len(packed.payload),
-        "reply_overhead_bytes": len(encoder.encode(answer)) - len(raw.payload),
+        "reply_overhead_bytes": len(reply) - len(raw.payload),
+        "packed_reply_overhead_bytes": len(reply_packed) - len(packed.payload),
         "message_encode_ms": _median_ms(partial(encoder.encode, asked), turns),
         "message_decode_ms": _median_ms(partial(decode, content), turns),
     }
+
+
+def _reply(asked: Part, values: PartPayload) -> Result:
+    """What a worker answers, with every time it tells above zero."""
+    request = Request(
+        device="d-1", task_word=TASK, message=asked, received_ns=asked.header.send_ns, left_ns=RUN_NS
+    )
+    answer = Answer(model_digest=asked.header.model_digest, decode_ns=RUN_NS, run_ns=RUN_NS, part=values)
+    sent_ns = request.received_ns + 3 * RUN_NS
+    return result(
+        request, answer, started_ns=request.received_ns + RUN_NS, now_ns=sent_ns, span_id=bytes(range(8))
+    )
 
 
 def _jpeg_row(picture: Picture, way: PictureInput | None, *, turns: int) -> dict[str, Any]:

@@ -105,6 +105,16 @@ def good_messages() -> list[DataMessage]:
             part_coding=PartCoding.PACKED,
             part_payload=noise(33),
         ),
+        Part(header=header, subjects=1, payload=noise(64), brief_reply=True),
+        Result(
+            header=Header(
+                boot_id=b"\x11" * 16, task=Task.HANDS, frame_id=42, capture_ns=0, send_ns=9, budget_us=0
+            ),
+            timing=timing,
+            part_subjects=1,
+            part_payload=noise(48),
+            part_model=b"\x22" * 8,
+        ),
     ]
 
 

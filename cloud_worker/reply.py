@@ -1,13 +1,26 @@
 """Pure core: the one reply of a request, as a message. A result or a refusal, always one of them.
 
 The reply's header echoes what names the request (boot, task, frame, capture time, placement, trace); its send
-time is the worker's clock and its model digest the model that ran. Bytes that could not be read have nothing
-to echo: their refusal carries the topic's task and zeros, so that the headset can count it and no frame
-takes it for its own answer.
+time is the worker's clock and its model digest the model that ran. A part that wants a brief reply gets no more
+than tells its answer from every other: boot, task, frame, placement and how the digest of the model begins.
+Bytes that could not be read have nothing to echo: their refusal carries the topic's task and zeros, so that
+the headset can count it and no frame takes it for its own answer.
 """
 
+from dataclasses import replace
+
 from cloud_worker.request import TASK_WORDS, Answer, Refused, Request
-from schemas.messages import Header, Ping, Refusal, RefusalReason, Result, Task, Timing
+from schemas.messages import (
+    PART_MODEL_BYTES,
+    Header,
+    Part,
+    Ping,
+    Refusal,
+    RefusalReason,
+    Result,
+    Task,
+    Timing,
+)
 
 MAX_DETAIL_CHARS = 240
 
@@ -16,7 +29,7 @@ def result(
     request: Request, answer: Answer, *, started_ns: int, now_ns: int, span_id: bytes = bytes(8)
 ) -> Result:
     """The reply of a request that a task answered; ``started_ns`` is when its turn came."""
-    return Result(
+    full = Result(
         header=_echo(
             request.header,
             now_ns=now_ns,
@@ -39,6 +52,14 @@ def result(
         part_coding=answer.part.coding,
         part_payload=answer.part.payload,
     )
+    wants_less = isinstance(request.message, Part) and request.message.brief_reply
+    return _brief(full) if wants_less else full
+
+
+def _brief(full: Result) -> Result:
+    header = full.header
+    left = replace(header, capture_ns=0, budget_us=0, model_digest=bytes(32), trace_id=bytes(16))
+    return replace(full, header=left, part_model=header.model_digest[:PART_MODEL_BYTES])
 
 
 def refusal(refused: Refused, *, now_ns: int, span_id: bytes = bytes(8)) -> Refusal:

@@ -24,7 +24,7 @@ from inference.split.part_payload import PartPayload
 from inference.tasks.roi import Roi
 from schemas.codec import Encoder, decode
 from schemas.errors import EncodeError, MalformedMessage, TopicError
-from schemas.messages import Encoding, Frame, Header, Part, Ping, Refusal, Result, Task
+from schemas.messages import PART_MODEL_BYTES, Encoding, Frame, Header, Part, Ping, Refusal, Result, Task
 from schemas.placements import WHOLE_TASK
 from schemas.topics import POOL, parse, topic, topic_filter
 from schemas.verify import check_sender
@@ -141,7 +141,13 @@ class Offloader:
         )
         sent = _Sent(worker=worker, sent_ns=now_ns, capture_ns=out.capture_ns, wanted=out.wanted, ask=out.ask)
         live = out.live
-        message = Part(header=header, subjects=live.subjects, coding=live.coding, payload=live.payload)
+        message = Part(
+            header=header,
+            subjects=live.subjects,
+            coding=live.coding,
+            payload=live.payload,
+            brief_reply=True,
+        )
         return self._put(message, sent, budget_ns=out.deadline_ns - now_ns)
 
     def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> int:
@@ -214,11 +220,11 @@ class Offloader:
             except TaskError:
                 self.counts["malformed_hands"] += 1
                 return
-        elif sent.wanted.model == reply.model_digest and sent.wanted.placement_id == header.placement_id:
+        elif _is_of(sent.wanted, message):
             back = PartPayload(
                 subjects=message.part_subjects, coding=message.part_coding, payload=message.part_payload
             )
-            reply = replace(reply, part=back)
+            reply = replace(reply, part=back, model_digest=sent.wanted.model)
         else:
             self.counts["dropped_wrong_part"] += 1
             return
@@ -271,6 +277,13 @@ class Offloader:
             self._pending.pop((task, message.header.frame_id), None)
             self.counts["unsent"] += 1
         return len(payload) if taken else 0
+
+
+def _is_of(wanted: PartWanted, message: Result) -> bool:
+    """Whether the part that ran is the one asked for. Workers of earlier versions name the whole digest."""
+    model, header = bytes.fromhex(wanted.model), message.header
+    ran = model == header.model_digest or model[:PART_MODEL_BYTES] == message.part_model
+    return ran and wanted.placement_id == header.placement_id
 
 
 def _shrunk(image: Image, *, width_px: int) -> Image:

@@ -57,6 +57,7 @@ class Field:
     checksummed: bool = False
     align: int = 4  # of a payload's first byte in the message
     retired: bool = False  # its id stays taken; never written, never looked at
+    sparse: bool = False  # not written where it holds nothing: zero, no items
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ def _fraction(name: str) -> Field:
 
 
 def _payload(name: str, *, required: bool = True, align: int = 4) -> Field:
-    return Field(name, "[ubyte]", required=required, most=MAX_PAYLOAD_BYTES, checksummed=True, align=align)
+    most = MAX_PAYLOAD_BYTES
+    return Field(
+        name, "[ubyte]", required=required, most=most, checksummed=True, align=align, sparse=not required
+    )
 
 
 _HEADER = Field("header", "Header", required=True)
@@ -89,13 +93,13 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
         Field("boot_id", "Id16", required=True),
         Field("task", "Task"),
         Field("frame_id", "ulong"),
-        Field("capture_ns", "long"),
+        Field("capture_ns", "long", sparse=True),
         Field("send_ns", "long"),
-        Field("budget_us", "int"),
+        Field("budget_us", "int", sparse=True),
         Field("placement_id", "uint"),
-        Field("model_digest", "Digest32"),
-        Field("trace_id", "Id16"),
-        Field("span_id", "Id8"),
+        Field("model_digest", "Digest32", sparse=True),
+        Field("trace_id", "Id16", sparse=True),
+        Field("span_id", "Id8", sparse=True),
         Field("payload_crc32", "uint"),
     )),
     Layout("Timing", (
@@ -118,6 +122,7 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
         Field("subjects", "ubyte", high=_SUBJECTS),
         Field("coding", "PartCoding"),
         _payload("payload", align=_VALUES_ALIGN),
+        Field("brief_reply", "bool", high=1),
     )),
     Layout("Audio", (
         _HEADER,
@@ -150,15 +155,16 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
     Layout("Result", (
         _HEADER,
         _TIMING,
-        Field("hands", "[HandResult]", most=16),
-        Field("next_rois", "[RoiBox]", most=_ROIS),
-        Field("detections", "[Detection]", most=512),
-        Field("texts", "[TextLine]", most=512),
+        Field("hands", "[HandResult]", most=16, sparse=True),
+        Field("next_rois", "[RoiBox]", most=_ROIS, sparse=True),
+        Field("detections", "[Detection]", most=512, sparse=True),
+        Field("texts", "[TextLine]", most=512, sparse=True),
         Field("tensors", "[Tensor]", retired=True),
-        Field("transcript", "string", most=16_384),
-        Field("part_subjects", "ubyte", high=_SUBJECTS),
-        Field("part_coding", "PartCoding"),
+        Field("transcript", "string", most=16_384, sparse=True),
+        Field("part_subjects", "ubyte", high=_SUBJECTS, sparse=True),
+        Field("part_coding", "PartCoding", sparse=True),
         _payload("part_payload", required=False, align=_VALUES_ALIGN),
+        Field("part_model", "Id8", sparse=True),
     )),
     Layout("Refusal", (
         _HEADER,

@@ -11,6 +11,7 @@ from numpy import generic
 from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
+PART_MODEL_BYTES = 8
 
 Payload = bytes | bytearray | memoryview
 
@@ -70,7 +71,8 @@ class Header:
 
     In a reply (result or refusal) ``boot_id``, ``task``, ``frame_id``, ``capture_ns``, ``placement_id``
     and ``trace_id`` echo the request; ``send_ns`` is the replier's clock and ``model_digest`` names the
-    model that ran. All-zero digests and trace ids mean "not given".
+    model that ran. A brief reply gives no capture time, budget, digest and trace. All-zero digests and trace ids mean
+    "not given".
     """
 
     boot_id: bytes  # 16 bytes, new at every start of the sender's process
@@ -122,6 +124,9 @@ class Part:
     subjects: int = 0
     coding: PartCoding = PartCoding.RAW
     payload: Payload = b""
+    brief_reply: bool = (
+        False  # the sender can do with a reply whose header names boot, task, frame and placement alone
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +204,7 @@ class Result:
     part_subjects: int = 0
     part_coding: PartCoding = PartCoding.RAW
     part_payload: Payload = b""
+    part_model: bytes = bytes(PART_MODEL_BYTES)  # how the model's digest begins, in a brief reply only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,9 +100,9 @@ def _check_subjects(table: str, *, subjects: int, payload: Any) -> None:
 
 
 def _part(_walk: Walk, values: list[Any]) -> Part:
-    header, subjects, coding, payload = values
+    header, subjects, coding, payload, brief_reply = values
     _check_subjects("Part", subjects=subjects, payload=payload)
-    return Part(header=header, subjects=subjects, coding=coding, payload=payload)
+    return Part(header=header, subjects=subjects, coding=coding, payload=payload, brief_reply=brief_reply)
 
 
 def _hand(_walk: Walk, values: list[Any]) -> HandResult:
@@ -128,7 +128,7 @@ def _named(kind: Callable[..., object]) -> Builder:
 
 
 def _result(walk: Walk, values: list[Any]) -> object:
-    subjects, _, payload = values[-3:]  # the newest ids
+    subjects, _, payload, _ = values[-4:]  # the newest ids
     _check_subjects("Result", subjects=subjects, payload=payload)
     return _NAMED_RESULT(walk, values)
 

@@ -1,13 +1,15 @@
 """Messages as FlatBuffers, driven by the tables of ``layout``. Core.
 
 flatc's Python builder costs 200 µs per frame, most of it in the header; one ``struct.pack`` per table costs a
-tenth. So every table is written whole, each field in one fixed place, parents before children: what the
-specification allows, what ``verify`` and the generated accessors read, and the tests hold both to it.
+tenth. So every table is written whole but for its sparse fields that hold nothing, each field in one fixed place for
+what is left out, parents before children: what the specification allows, what ``verify`` and the generated accessors
+read, and the tests hold both to it.
 """
 
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from operator import attrgetter
 from typing import Any
 
@@ -37,14 +39,20 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Form:
-    """One table: its constant vtable, its body as one struct, its fields."""
+    """One table, less what it leaves out: its constant vtable, its body as one struct, its fields."""
 
+    name: str
     vtable: bytes
+    align: int  # of the byte behind the vtable's offset
     body: struct.Struct
     slots: tuple[_Slot, ...]  # by id, without retired fields
     packed: tuple[int, ...]  # slots in the order of the body
     values: Callable[[Any], Sequence[Any]]  # the message's values by slot
     checksum_at: int  # place of the payload's checksum in the body; 0 = this table has none
+    sparse: tuple[tuple[int, object], ...] = ()  # slots that may be left out, and what they hold then
+    leaner: "dict[tuple[int, ...], _Form]" = dataclass_field(
+        default_factory=dict
+    )  # by the slots that are left out
 
 
 class _Out:
@@ -79,14 +87,16 @@ class _Out:
 
     def table(self, form: _Form, message: object) -> int:
         """Write a table and what hangs below it; its position."""
+        values = list(form.values(message))
+        if form.sparse:
+            form, values = _lean(form, values)
         vtable_at = self.vtables.get(form.vtable)
         if vtable_at is None:
-            vtable_at = self.vtables[form.vtable] = self.add(form.vtable)
+            vtable_at = self.vtables[form.vtable] = self.add(form.vtable, align=2)
         body = bytearray(form.body.size)
-        at = self.add(body, align=8, ahead=4)  # behind the four bytes of the vtable's offset lie the longs
+        at = self.add(body, align=form.align, ahead=4)  # behind the vtable's offset lie the longs, if any
         if form.checksum_at:
             self.checksum = (body, form.checksum_at)
-        values = list(form.values(message))
         for key, slot in enumerate(form.slots):
             if slot.write:
                 values[key] = slot.write(self, values[key], at + slot.at, slot)
@@ -99,6 +109,20 @@ class _Out:
         except _MISFITS as error:
             raise EncodeError(_misfit(form, values)) from error
         return at
+
+
+def _lean(form: _Form, values: list[Any]) -> tuple[_Form, list[Any]]:
+    """The form without the sparse fields that hold nothing, and the values of those that are left."""
+    out = tuple([key for key, nothing in form.sparse if _is(values[key], nothing)])
+    if not out:
+        return form, values
+    if out not in form.leaner:
+        form.leaner[out] = _form(form.name, left_out=frozenset(form.slots[key].field.name for key in out))
+    return form.leaner[out], [value for key, value in enumerate(values) if key not in out]
+
+
+def _is(value: Any, nothing: object) -> bool:
+    return len(value) == 0 if nothing is None else bool(value == nothing)
 
 
 def _fits(slot: _Slot, value: Any) -> bool:
@@ -205,21 +229,33 @@ def _alignment(letters: str, size: int) -> int:
     return 8 if letters.endswith(("s", "q", "Q")) else min(size, 4)
 
 
-def _form(name: str) -> _Form:
+def _nothing(field: Field) -> object:
+    """What a sparse field holds when it is left out; None = no items."""
+    if field.type in STRUCTS:
+        return bytes(STRUCTS[field.type][1])
+    return 0 if field.type in SCALARS or field.type in ENUMS else None
+
+
+def _form(name: str, *, left_out: frozenset[str] = frozenset()) -> _Form:
     known = LAYOUTS[name].fields
-    fields = [field for field in known if not field.retired]
+    fields = [field for field in known if not field.retired and field.name not in left_out]
     kinds = [_kind(field) for field in fields]
     # widest alignment first leaves no gap between fields
     order = sorted(range(len(fields)), key=lambda key: -_alignment(*kinds[key][:2]))
+    align = max(_alignment(*kind[:2]) for kind in kinds)
     at, places = 4, [0] * len(fields)
     for key in order:
         places[key] = at
         at += kinds[key][1]
     body = struct.Struct("<i" + "".join(kinds[key][0] for key in order))
-    rest = iter(places)
-    entries = [0 if field.retired else next(rest) for field in known]
+    place_of = {field.name: place for field, place in zip(fields, places, strict=True)}
+    entries = [place_of.get(field.name, 0) for field in known]
+    while not entries[-1]:  # what is left out at the end needs no entry
+        entries.pop()
     return _Form(
-        vtable=struct.pack(f"<{2 + len(known)}H", 4 + 2 * len(known), body.size, *entries),
+        name=name,
+        vtable=struct.pack(f"<{2 + len(entries)}H", 4 + 2 * len(entries), body.size, *entries),
+        align=align,
         body=body,
         slots=tuple(
             _Slot(where=f"{name}.{field.name}", letters=letters, at=place, field=field, write=write)
@@ -228,6 +264,9 @@ def _form(name: str) -> _Form:
         packed=tuple(order),
         values=_VALUES.get(name) or attrgetter(*(field.name for field in fields)),
         checksum_at=places[-1] if fields[-1].name == "payload_crc32" else 0,
+        sparse=tuple(
+            (key, _nothing(field)) for key, field in enumerate(fields) if field.sparse and not left_out
+        ),
     )
 
 

@@ -80,7 +80,14 @@ class Part(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
         return o == 0
 
-def PartStart(builder): builder.StartObject(4)
+    # Part
+    def BriefReply(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return False
+
+def PartStart(builder): builder.StartObject(5)
 def Start(builder):
     return PartStart(builder)
 def PartAddHeader(builder, header): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(header), 0)
@@ -98,6 +105,9 @@ def AddPayload(builder, payload):
 def PartStartPayloadVector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def StartPayloadVector(builder, numElems):
     return PartStartPayloadVector(builder, numElems)
+def PartAddBriefReply(builder, briefReply): builder.PrependBoolSlot(4, briefReply, 0)
+def AddBriefReply(builder, briefReply):
+    return PartAddBriefReply(builder, briefReply)
 def PartEnd(builder): return builder.EndObject()
 def End(builder):
     return PartEnd(builder)

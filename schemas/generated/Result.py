@@ -197,7 +197,18 @@ class Result(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
         return o == 0
 
-def ResultStart(builder): builder.StartObject(11)
+    # Result
+    def PartModel(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(26))
+        if o != 0:
+            x = o + self._tab.Pos
+            from schemas.generated.Id8 import Id8
+            obj = Id8()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+def ResultStart(builder): builder.StartObject(12)
 def Start(builder):
     return ResultStart(builder)
 def ResultAddHeader(builder, header): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(header), 0)
@@ -245,6 +256,9 @@ def AddPartPayload(builder, partPayload):
 def ResultStartPartPayloadVector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def StartPartPayloadVector(builder, numElems):
     return ResultStartPartPayloadVector(builder, numElems)
+def ResultAddPartModel(builder, partModel): builder.PrependStructSlot(11, flatbuffers.number_types.UOffsetTFlags.py_type(partModel), 0)
+def AddPartModel(builder, partModel):
+    return ResultAddPartModel(builder, partModel)
 def ResultEnd(builder): return builder.EndObject()
 def End(builder):
     return ResultEnd(builder)

@@ -63,7 +63,7 @@ def test_a_part_that_fails_is_recorded_and_ends_with_exit_code_1(one_part, monke
 def test_other_parts_of_the_same_machine_stay_and_figures_nobody_can_read_meet_nothing(
     one_part, monkeypatch, tmp_path
 ):
-    one_part(lambda: {"wire": [{"best": {"overhead_bytes": 160}}]})
+    one_part(lambda: {"wire": [{"best": {"overhead_bytes": 160, "reply_overhead_bytes": 190}}]})
     out = tmp_path / "craft.json"
     kept = {"machine": craft.machine_facts(craft.PACKAGES), "parts": {}, "aims": [], "gate": ["kept"]}
     out.write_text(json.dumps(kept))

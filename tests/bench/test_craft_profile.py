@@ -49,4 +49,5 @@ def test_what_travels_at_a_cut_comes_back_exactly_and_is_told_in_bytes(model):
     assert row["best"]["exact"]
     assert row["best"]["raw_bytes"] == 32 * 32 * 3 * 4
     assert row["best"]["message_bytes"] == row["best"]["raw_bytes"] + row["best"]["overhead_bytes"]
+    assert max(row["best"][name] for name in craft_wire.OVERHEADS) <= craft_wire.MOST_OVERHEAD_BYTES
     assert row["jpeg_of_input"]["size_px"] == [32, 32]

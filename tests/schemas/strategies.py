@@ -116,7 +116,13 @@ values = st.tuples(st.integers(1, 64), st.sampled_from(PartCoding), st.binary(ma
 @st.composite
 def parts(draw):
     subjects, coding, payload = draw(values)
-    return Part(header=draw(headers), subjects=subjects, coding=coding, payload=payload)
+    return Part(
+        header=draw(headers),
+        subjects=subjects,
+        coding=coding,
+        payload=payload,
+        brief_reply=draw(st.booleans()),
+    )
 
 
 pings = st.builds(Ping, header=headers, payload=st.binary(max_size=64))
@@ -136,6 +142,7 @@ def _results(draw):
         part_subjects=subjects,
         part_coding=coding,
         part_payload=payload,
+        part_model=draw(st.just(bytes(8)) | opaque(8)),
     )
 
 

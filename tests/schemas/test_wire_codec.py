@@ -25,6 +25,7 @@ from schemas.messages import (
     SCHEMA_VERSION,
     Encoding,
     Frame,
+    Header,
     Part,
     PartCoding,
     Ping,
@@ -32,13 +33,15 @@ from schemas.messages import (
     RefusalReason,
     Result,
     RoiBox,
+    Task,
     Telemetry,
+    Timing,
 )
 from tests.schemas import strategies
 
 encoder = Encoder()
 GOOD = {type(message): message for message in reversed(good_messages())}  # the first of each kind
-PART_RESULT = good_messages()[-1]
+PART_RESULTS = [message for message in good_messages() if getattr(message, "part_payload", b"")]
 
 
 @settings(max_examples=120, deadline=None)
@@ -71,14 +74,48 @@ def test_payloads_and_arrays_are_views_and_not_copies():
 
 def test_the_values_of_a_part_start_on_sixteen_bytes():
     values = bytes(range(100, 171))
-    for message in (replace(GOOD[Part], payload=values), replace(PART_RESULT, part_payload=values)):
+    for message in (
+        replace(GOOD[Part], payload=values),
+        *(replace(reply, part_payload=values) for reply in PART_RESULTS),
+    ):
         assert encoder.encode(message).index(values) % 16 == 0
 
 
 @given(st.integers(0, 4096), st.sampled_from(PartCoding))
 def test_a_part_adds_at_most_two_hundred_bytes_to_its_values(size, coding):
-    part = replace(GOOD[Part], subjects=1, coding=coding, payload=bytes(size))
+    part = replace(GOOD[Part], subjects=1, coding=coding, payload=bytes(size), brief_reply=True)
     assert len(encoder.encode(part)) - size <= 200
+
+
+BRIEF = Result(
+    header=Header(
+        boot_id=b"\x01" * 16,
+        task=Task.HANDS,
+        frame_id=2**64 - 1,
+        capture_ns=0,
+        send_ns=2**63 - 1,
+        budget_us=0,
+        placement_id=2**32 - 1,
+        span_id=b"\x02" * 8,
+    ),
+    timing=Timing(received_ns=2**63 - 1, queue_us=2**32 - 1, decode_us=2**32 - 1, run_us=2**32 - 1),
+    part_model=b"\x03" * 8,
+)
+
+
+@given(st.integers(0, 4096), st.integers(1, 64), st.sampled_from(PartCoding))
+def test_a_brief_reply_adds_at_most_two_hundred_bytes_to_its_values(size, subjects, coding):
+    reply = replace(BRIEF, part_subjects=subjects, part_coding=coding, part_payload=bytes(size))
+    assert len(encoder.encode(reply)) - size <= 200
+
+
+def test_what_a_reply_does_not_hold_costs_no_bytes():
+    hands = GOOD[Result]
+    nothing = replace(hands, hands=(), next_rois=())
+    assert len(encoder.encode(replace(nothing, transcript="a"))) > len(encoder.encode(nothing))
+    bare = replace(hands.header, capture_ns=0, budget_us=0, model_digest=bytes(32), trace_id=bytes(16))
+    saved = len(encoder.encode(nothing)) - len(encoder.encode(replace(nothing, header=bare)))
+    assert saved > (8 + 4 + 32 + 16) - 8  # what alignment may take back
 
 
 # what flatc's code wrote, this codec reads; what this codec wrote, flatc's code reads
@@ -130,6 +167,10 @@ def test_absent_optional_fields_read_as_nothing():
     assert refusal.timing.received_ns == 0
 
 
+def _eight(opaque) -> bytes:
+    return opaque.Low().to_bytes(8, "little") if opaque else bytes(8)
+
+
 @settings(max_examples=30, deadline=None)
 @given(strategies.results)
 def test_results_read_the_same_through_flatcs_accessors(result):
@@ -140,7 +181,8 @@ def test_results_read_the_same_through_flatcs_accessors(result):
         result.header.capture_ns,
         result.header.budget_us,
     )
-    assert header.SpanId().Low().to_bytes(8, "little") == result.header.span_id
+    assert _eight(header.SpanId()) == result.header.span_id
+    assert _eight(table.PartModel()) == result.part_model
     assert table.HandsLength() == len(result.hands)
     for at, hand in enumerate(result.hands):
         np.testing.assert_array_equal(table.Hands(at).LandmarksAsNumpy(), hand.landmarks.reshape(-1))
@@ -153,7 +195,7 @@ def test_results_read_the_same_through_flatcs_accessors(result):
     ]
     assert (table.PartSubjects(), table.PartCoding()) == (result.part_subjects, result.part_coding)
     assert bytes(table.PartPayloadAsNumpy() if result.part_payload else b"") == result.part_payload
-    assert table.Transcript() == result.transcript.encode()
+    assert (table.Transcript() or b"") == result.transcript.encode()
 
 
 @settings(max_examples=30, deadline=None)
