@@ -27,16 +27,16 @@ class Accelerator:
     """One device's chip. ``rng`` draws the durations."""
 
     def __init__(self, device: DeviceClass, *, rng: random.Random) -> None:
-        self._device = device
+        self.device = device
         self._rng = rng
 
     def release(
         self, portions: Sequence[Portion], *, thermal: Thermal, started_ns: int, ended_ns: int
     ) -> Release:
         """When the result of a job of these portions, really run from start to end, may be used."""
-        if not self._device.simulated:
+        if not self.device.simulated:
             return Release(at_ns=ended_ns, host_late=False, device_ns=ended_ns - started_ns)
-        table = self._device.durations_ms
+        table = self.device.durations_ms
         drawn_ms = sum(part.share * self._draw_ms(table[part.segment, thermal]) for part in portions)
         due_ns = started_ns + round(drawn_ms * NS_PER_MS)
         return Release(

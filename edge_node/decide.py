@@ -6,13 +6,34 @@ It reads no clock, sends nothing and knows no topic.
 
 from collections.abc import Callable
 
-from edge_node.policies.base import Considered, Decision, LinkView, LocalView, PartView, Path, Policy
+from edge_node.policies.base import (
+    ChipView,
+    Considered,
+    Decision,
+    LinkView,
+    LocalView,
+    PartView,
+    Path,
+    Policy,
+    Rung,
+)
 from edge_node.policies.deadline import DeadlinePolicy
 from edge_node.policies.duplicates import AlwaysDuplicatePolicy, P95HedgePolicy
 from edge_node.policies.practice import LocalPolicy, OffloadPolicy, RttThresholdPolicy, SplitPolicy
 from schemas.documents import SplitConfig
 
-__all__ = ["POLICIES", "Considered", "Decision", "LinkView", "LocalView", "PartView", "Path", "Policy"]
+__all__ = [
+    "POLICIES",
+    "ChipView",
+    "Considered",
+    "Decision",
+    "LinkView",
+    "LocalView",
+    "PartView",
+    "Path",
+    "Policy",
+    "Rung",
+]
 
 POLICIES: dict[str, Callable[[SplitConfig], Policy]] = {
     "deadline": DeadlinePolicy,

@@ -23,7 +23,7 @@ from inference.split.model import split_model
 from inference.tasks.hands import HandsConfig, HandTask
 from schemas.documents import SplitConfig
 
-SPLIT = "split"
+CUTTING = frozenset({"split", "deadline"})  # policies that may take the split
 LANDMARKS: dict[str, Segment] = {
     "float": Segment.LANDMARK_FLOAT,
     "float16": Segment.LANDMARK_FLOAT,
@@ -80,7 +80,7 @@ class EngineMaker:
         Raises:
             PlacementMisfitError: the placement's positions do not belong to this engine's model.
         """
-        place = config.placement if config.policy == SPLIT else None
+        place = config.placement if config.policy in CUTTING and "split" in config.tiers else None
         if place is None:
             return replace(engine, parts=None) if engine.parts else engine
         wanted, parts = place.placement, engine.parts

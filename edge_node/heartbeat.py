@@ -52,7 +52,7 @@ class Heartbeat:
         """Close the window, publish it; returns what was published as JSON."""
         journey, remote = self._journey, self._journey.remote
         vitals = self._vitals(now_ns)
-        remote.thermal = vitals.thermal
+        remote.thermal, remote.vitals = vitals.thermal, vitals
         worker = remote.worker(now_ns=now_ns)
         telemetry = self._tally.close_window(
             Moment(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge_node.accelerator import Accelerator
-from edge_node.device_class import Portion, Segment, Thermal
+from edge_node.device_class import DeviceClass, Portion, Segment, Thermal
 from edge_node.estimates.quantiles import Quantiles
 from edge_node.jobs import Engine, Job, JobDone, JobKind
 
@@ -76,6 +76,11 @@ class Perception:
     def forget_parts(self) -> None:
         """Take parts for their share of a whole run again, until they are measured anew."""
         self._parts = {kind: Quantiles(prior_ns=0) for kind in PARTS}
+
+    @property
+    def device(self) -> DeviceClass:
+        """The kind of headset this is."""
+        return self._accelerator.device
 
     @property
     def busy(self) -> bool:

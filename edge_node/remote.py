@@ -7,7 +7,7 @@ Sends through the port it was given; times are passed in.
 from collections import Counter
 from typing import Protocol
 
-from edge_node.decide import PartView, Policy
+from edge_node.decide import PartView, Policy, Rung
 from edge_node.device_class import Thermal
 from edge_node.estimates.clock import Legs
 from edge_node.estimates.forecast import Forecast
@@ -17,6 +17,7 @@ from edge_node.jobs import Engine
 from edge_node.offload import FrameOut
 from edge_node.replies import PartOut, RemoteReply
 from edge_node.routes import Routes
+from edge_node.vitals import Vitals
 from edge_node.workers import REST_NS, PartWanted, WorkerBook
 from inference.split.part_payload import NOTHING, PartPayload
 from inference.tasks.roi import Roi
@@ -50,9 +51,11 @@ class Remote:
         self.routes = Routes()
         self.ready = False
         self.thermal = Thermal.NOMINAL
+        self.vitals: Vitals | None = None  # until they were read
         self.refusals: Counter[str] = Counter()
         self.pings_lost = 0
         self._config = SplitConfig()
+        self._qualities = qualities_of(self._config)
         self._pings: dict[int, tuple[int, str]] = {}  # id -> when it counts as lost, and the worker
         self._next_ping_id = 0
         self._next_ping_ns: int | None = None
@@ -62,6 +65,7 @@ class Remote:
         """Choose, probe and wait by this configuration."""
         del policy
         self._config = config
+        self._qualities = qualities_of(config)
         self._next_ask_ns = 0
 
     @property
@@ -83,9 +87,13 @@ class Remote:
         """A worker did not answer: prefer others for a while."""
         self.workers.rest(worker, now_ns=now_ns)
 
-    def forecast(self, worker: str | None, *, now_ns: int) -> Forecast | None:
-        """What to expect of a picture sent to a worker now; None without a worker."""
-        return None if worker is None else self.routes.forecast(worker, now_ns=now_ns)
+    def rungs(self, worker: str | None, *, now_ns: int) -> tuple[Rung, ...]:
+        """What to expect of pictures sent to a worker now, the best quality first; none without a worker."""
+        return () if worker is None else self.routes.rungs(worker, self._qualities, now_ns=now_ns)
+
+    def part_forecast(self, worker: str | None, *, now_ns: int) -> Forecast | None:
+        """What to expect of live tensors sent to a worker now; None without a worker."""
+        return None if worker is None else self.routes.part_forecast(worker, now_ns=now_ns)
 
     def rtt_ns(self, worker: str | None) -> int | None:
         """The newest transport round trip to a worker; None where there is none."""
@@ -151,9 +159,17 @@ class Remote:
         return payload_bytes > 0
 
     def send(
-        self, flight: Flight, captured: Captured, *, worker: str, rois: tuple[Roi, ...], now_ns: int
+        self,
+        flight: Flight,
+        captured: Captured,
+        *,
+        worker: str,
+        rois: tuple[Roi, ...],
+        quality: int | None = None,
+        now_ns: int,
     ) -> bool:
-        """Send a frame to a worker."""
+        """Send a frame to a worker, as JPEG of this quality or the configured one."""
+        quality = quality or self._config.jpeg_quality
         payload_bytes = self._uplink.send_frame(
             FrameOut(
                 frame_id=flight.frame_id,
@@ -162,13 +178,15 @@ class Remote:
                 capture_ns=flight.scheduled_ns,
                 deadline_ns=flight.deadline_ns,
                 trace_id=flight.trace_id,
-                quality=self._config.jpeg_quality,
+                quality=quality,
                 width_px=self._config.frame_width_px,
             ),
             worker=worker,
         )
         if payload_bytes:
-            self.routes.picture_left(worker, flight.frame_id, payload_bytes=payload_bytes, now_ns=now_ns)
+            self.routes.picture_left(
+                worker, flight.frame_id, payload_bytes=payload_bytes, quality=quality, now_ns=now_ns
+            )
         return payload_bytes > 0
 
     def note(self, reply: RemoteReply, *, policy: Policy, now_ns: int) -> None:
@@ -233,3 +251,8 @@ def _wanted(engine: Engine) -> PartWanted | None:
     if engine.parts is None:
         return None
     return PartWanted(model=engine.digest, kernel=engine.kernel, placement_id=engine.parts.placement.id)
+
+
+def qualities_of(config: SplitConfig) -> tuple[int, ...]:
+    """JPEG qualities that frames may leave with, the best first."""
+    return (config.jpeg_quality, *sorted(config.jpeg_qualities, reverse=True))

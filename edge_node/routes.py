@@ -3,16 +3,19 @@
 Pictures, parts and pings are told apart, because a worker needs another time for each. Times are passed in.
 """
 
-from edge_node.decide import Path
+from collections.abc import Iterable
+
+from edge_node.decide import Path, Rung
 from edge_node.estimates.clock import Legs
 from edge_node.estimates.forecast import Forecast
 from edge_node.estimates.route import ReplySample, Route
 from edge_node.estimates.work import PING
+from edge_node.picture_sizes import FIRST_QUALITY, PictureSizes
 from edge_node.replies import RemoteReply
 from schemas.messages import Task, Timing
 
 NS_PER_US = 1000
-FIRST_PICTURE_BYTES = 20_000  # a JPEG of 640 pixels width, until one was sent
+FIRST_PART_BYTES = 50_000  # of live tensors, until some were sent
 WORKERS = 64
 
 
@@ -22,7 +25,9 @@ class Routes:
     def __init__(self, *, limit: int = WORKERS) -> None:
         self._limit = limit
         self._of: dict[str, Route] = {}
-        self._picture_bytes = FIRST_PICTURE_BYTES
+        self._sizes = PictureSizes()
+        self._quality = FIRST_QUALITY  # of the newest picture
+        self.part_bytes = FIRST_PART_BYTES  # as many as the last time
 
     def of(self, worker: str) -> Route:
         """What is known of a worker; begins with nothing."""
@@ -42,17 +47,41 @@ class Routes:
 
     def forecast(self, worker: str, *, now_ns: int) -> Forecast:
         """What to expect of a picture as large as the last one, sent now."""
-        route = self.of(worker)
-        return route.forecast(payload_bytes=self._picture_bytes, way=Path.OFFLOAD.value, now_ns=now_ns)
+        return self.rungs(worker, (self._quality,), now_ns=now_ns)[0].forecast
 
-    def picture_left(self, worker: str, frame_id: int, *, payload_bytes: int, now_ns: int) -> None:
+    def rungs(self, worker: str, qualities: Iterable[int], *, now_ns: int) -> tuple[Rung, ...]:
+        """What to expect of the next picture at each of these JPEG qualities, sent now."""
+        route, way = self.of(worker), Path.OFFLOAD.value
+        rungs = []
+        for quality in qualities:
+            payload_bytes = self._sizes.expected_bytes(quality)
+            forecast = route.forecast(payload_bytes=payload_bytes, way=way, now_ns=now_ns)
+            rungs.append(Rung(quality=quality, payload_bytes=payload_bytes, forecast=forecast))
+        return tuple(rungs)
+
+    def part_forecast(self, worker: str, *, now_ns: int) -> Forecast:
+        """What to expect of ``part_bytes`` of live tensors sent now."""
+        route = self.of(worker)
+        return route.forecast(payload_bytes=self.part_bytes, way=Path.SPLIT.value, now_ns=now_ns)
+
+    def picture_left(
+        self,
+        worker: str,
+        frame_id: int,
+        *,
+        payload_bytes: int,
+        quality: int = FIRST_QUALITY,
+        now_ns: int,
+    ) -> None:
         """A whole picture is on its way."""
-        self._picture_bytes = payload_bytes
+        self._quality = quality
+        self._sizes.sent(payload_bytes, quality=quality)
         way = Path.OFFLOAD.value
         self.of(worker).on_sent(frame_id, payload_bytes=payload_bytes, way=way, now_ns=now_ns)
 
     def part_left(self, worker: str, frame_id: int, *, payload_bytes: int, now_ns: int) -> None:
         """The live tensors of a frame are on their way."""
+        self.part_bytes = payload_bytes
         way = Path.SPLIT.value
         self.of(worker).on_sent(frame_id, payload_bytes=payload_bytes, way=way, now_ns=now_ns)
 

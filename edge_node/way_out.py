@@ -5,7 +5,8 @@ fails on the way makes its frame be helped at once. Times are passed in.
 """
 
 from edge_node.answers import Answers
-from edge_node.decide import Decision, LinkView, LocalView, Path
+from edge_node.decide import ChipView, Decision, LinkView, LocalView, Path
+from edge_node.energy import POWERS
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
 from edge_node.jobs import JobKind
@@ -17,6 +18,8 @@ from inference.split.part_payload import NOTHING
 from observability import log
 
 _log = log.get("edge_node.way_out")
+
+MOSTLY = 0.9  # of parts are done by the time that is told of them
 
 
 class WayOut:
@@ -30,18 +33,54 @@ class WayOut:
         self._answers = answers
         self._flights = flights
 
-    def view(self, flight: Flight, *, local: LocalView, now_ns: int) -> LinkView:
+    def view(
+        self,
+        flight: Flight,
+        *,
+        local: LocalView,
+        now_ns: int,
+        critical: bool = False,
+        may_duplicate: bool = False,
+    ) -> LinkView:
         """What the policy may know of a frame now."""
         remote = self._remote
         worker = remote.worker(now_ns=now_ns)
+        part = remote.part(self._local.engine, now_ns=now_ns)
+        proved = None if part is None or part.reason else part.worker
+        offloads = remote.rungs(worker, now_ns=now_ns)
         return LinkView(
             worker=worker,
             ready=remote.ready,
-            part=remote.part(self._local.engine, now_ns=now_ns),
+            part=part,
             now_ns=now_ns,
             deadline_ns=flight.deadline_ns,
-            offload=remote.forecast(worker, now_ns=now_ns),
+            offload=offloads[0].forecast if offloads else None,
             local=local,
+            offloads=offloads,
+            split=remote.part_forecast(proved, now_ns=now_ns),
+            part_bytes=remote.routes.part_bytes if proved else 0,
+            chip=self._chip(local, now_ns=now_ns, has_parts=proved is not None),
+            vitals=remote.vitals,
+            critical=critical,
+            may_duplicate=may_duplicate,
+        )
+
+    def _chip(self, local: LocalView, *, now_ns: int, has_parts: bool) -> ChipView:
+        """What jobs lately took, and what this device draws for them."""
+        perception, engine = self._local.perception, self._local.engine
+        power = POWERS[perception.device.name]
+        run_ns = perception.durations.at(0.5)
+        if not has_parts:
+            return ChipView(power=power, run_ns=run_ns)
+        head, tail = (engine.share(kind) for kind in (JobKind.HEAD, JobKind.TAIL))
+        typical_head_ns = perception.duration_ns(JobKind.HEAD, 0.5, share=head)
+        worst_tail_ns = perception.duration_ns(JobKind.TAIL, 0.999, share=tail)
+        return ChipView(
+            power=power,
+            run_ns=run_ns,
+            head_ns=perception.duration_ns(JobKind.HEAD, MOSTLY, share=head),
+            tail_ns=perception.duration_ns(JobKind.TAIL, MOSTLY, share=tail),
+            parts_too_late=now_ns + typical_head_ns >= local.hedge_at_ns - worst_tail_ns,
         )
 
     def begin(self, flight: Flight, captured: Captured, decision: Decision, *, now_ns: int) -> None:
@@ -53,7 +92,12 @@ class WayOut:
         if decision.ask is not None:
             self._remote.ask(flight, self._local.engine, worker=decision.ask, now_ns=now_ns)
         sent = decision.worker is not None and self._remote.send(
-            flight, captured, worker=decision.worker, rois=self._answers.rois(flight), now_ns=now_ns
+            flight,
+            captured,
+            worker=decision.worker,
+            rois=self._answers.rois(flight),
+            quality=decision.quality,
+            now_ns=now_ns,
         )
         if sent:
             flight.begin(Path.OFFLOAD, now_ns=now_ns)

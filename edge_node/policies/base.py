@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from edge_node.energy import Power
 from edge_node.estimates.forecast import Forecast
+from edge_node.vitals import Vitals
 
 NS_PER_MS = 1_000_000
 
@@ -40,10 +42,36 @@ class LocalView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkView:
-    """What the policy may know of the way out: the chosen worker and whether the session can be trusted.
+class ChipView:
+    """How long jobs take the chip, mostly: a whole run, a head and a tail; and what it draws meanwhile.
 
-    ``part`` is there for an engine that was cut. ``offload``: what to expect of a picture sent to ``worker`` now.
+    ``parts_too_late``: a whole run would have to begin before a head is done.
+    """
+
+    power: Power
+    run_ns: int
+    head_ns: int = 0
+    tail_ns: int = 0
+    parts_too_late: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A picture of one JPEG quality: how large it would be, and what to expect of it sent now."""
+
+    quality: int
+    payload_bytes: int
+    forecast: Forecast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkView:
+    """What the policy may know of a frame, the headset, and the way out to the chosen worker.
+
+    ``ready``: whether the session can be trusted. ``part`` is there for an engine that was cut, ``split`` where somebody
+    proved the placement: what to expect of ``part_bytes`` of live tensors sent now. ``offloads``: the same of pictures,
+    the best quality first, and ``offload`` that of the first. ``critical``: a frame of a critical task.
+    ``may_duplicate``: the budget has a duplicate left. ``vitals``: None until they were read.
     """
 
     worker: str | None
@@ -53,16 +81,30 @@ class LinkView:
     deadline_ns: int = 0
     offload: Forecast | None = None
     local: LocalView | None = None
+    offloads: tuple[Rung, ...] = ()
+    split: Forecast | None = None
+    part_bytes: int = 0
+    chip: ChipView | None = None
+    vitals: Vitals | None = None
+    critical: bool = False
+    may_duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Considered:
-    """One candidate: its chance to answer from the frame's own pixels in time, and why it was not taken."""
+    """One candidate: its chance to answer from the frame's own pixels in time, and why it was not taken.
+
+    ``quality`` of its JPEG; ``energy_j`` on the headset, ``cost`` in megabytes sent; the ``score`` is higher for better.
+    """
 
     path: Path
     worker: str | None
     p_on_time: float
     why_not: str = ""
+    quality: int | None = None
+    energy_j: float | None = None
+    cost: float | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +112,8 @@ class Decision:
     """Where one frame goes first. ``worker`` is set where it leaves; ``ask`` is who shall prove the placement.
 
     ``duplicate``: begin a whole run here at once too; ``hedge_at_ns``: begin it then, if that is earlier than the
-    latest safe start. ``considered``: what else was weighed.
+    latest safe start. ``quality`` of the JPEG that leaves; None for the configured one. ``energy_j`` on the headset, as
+    expected. ``considered``: what else was weighed.
     """
 
     path: Path
@@ -80,6 +123,8 @@ class Decision:
     duplicate: bool = False
     hedge_at_ns: int | None = None
     p_on_time: float | None = None
+    quality: int | None = None
+    energy_j: float | None = None
     considered: tuple[Considered, ...] = ()
 
 

@@ -1,71 +1,54 @@
-"""Pure core: leave the headset when the answer will probably be back in time, and staying would not be safer.
+"""Pure core: the policy ``deadline``: the chance of an answer in time first, then quality, energy and cost.
 
 The chance of a frame that leaves counts the run that begins here at the latest safe start: the frame is lost only
-where both fail. Up after the chance has held for a while, longer after every fall that came soon after a climb, so
-that a link which comes and goes is not followed back and forth; down at once. A link that was cut is another matter:
-when it is back, nothing is held against it.
+where both fail. Who about equals the surest way is chosen by score. What must stay here: the order of the questions.
+Rows are built in ``candidates``, judged in ``scoring``; when the way may change is known in ``steps``.
 """
 
-from collections import deque
-
-from edge_node.policies.base import Considered, Decision, LinkView, Path, blocked_by, stay
+from edge_node.policies.base import Decision, LinkView, Path, blocked_by, stay
+from edge_node.policies.candidates import Candidate, Limits, candidates
+from edge_node.policies.joule_price import JoulePrice
+from edge_node.policies.scoring import best, score, turn_down_the_less_sure, turn_down_the_unlikely
+from edge_node.policies.steps import Ladder, Steps
 from schemas.documents import SplitConfig
 
-TOLERANCE = 0.005  # chances so near count as equal: then the worker's better model decides
-LEAST_SAMPLES = 3  # of the link, before it is believed
+TOLERANCE = 0.005  # chances so near count as equal
+HOT_TOLERANCE = 0.02  # the same for a chip that throttles any moment: it would be late more often soon
 DOWN_SHARE = 0.7  # of the floor: below it a frame stays, between both it goes where the last one went
-FIRST_HOLD_NS, MOST_HOLD_NS = 300_000_000, 20_000_000_000
-MOST_CLIMBS, CLIMBS_WITHIN_NS = 3, 60_000_000_000  # so that chance alone switches six times a minute at most
-CALM_NS = 30_000_000_000  # up so long without a fall, and the next climb is quick again
+CEILING_SHARE = 0.9  # of the uplink's ceiling: above it frames go only where the last one went
+MARGIN = 0.01  # of score: so much better another way must be, a point of quality or ten millijoules
+FIRST_FRAME_NS = 33_333_333  # between frames, until there were two
 
 
 class DeadlinePolicy:
-    """P(fresh and on time) first; among equals the worker, whose model is the better one."""
+    """Weighs a run here, the split and a picture of each quality."""
 
     def __init__(self, config: SplitConfig) -> None:
+        self._limits = Limits.of(config)
         self._floor = config.on_time_floor
-        self._may_leave = "offload" in config.tiers
-        self._up = False
-        self._good_since_ns: int | None = None
-        self._up_since_ns = 0
-        self._hold_ns = FIRST_HOLD_NS
-        self._climbs_ns: deque[int] = deque(maxlen=MOST_CLIMBS)
+        self._weights = config.weights
+        self._joule = JoulePrice(config)
+        self._steps = Steps()
+        self._ladder = Ladder()
+        self._frame_ns = FIRST_FRAME_NS
+        self._deadline_ns = 0  # of the frame before
 
     def decide(self, view: LinkView) -> Decision:
-        """Offload where that is as sure as staying, for long enough."""
-        if not self._may_leave:
-            return stay("tiers allow no offload")
+        """Choose for one frame."""
+        if not self._limits.remote:
+            return stay("tiers allow nothing but local")
         if blocked := blocked_by(view):
-            self._up, self._good_since_ns, self._hold_ns = False, None, FIRST_HOLD_NS
-            self._climbs_ns.clear()
+            self._steps.block(view.now_ns)
             return stay(blocked)
-        if view.offload is None or view.local is None:
+        self._steps.unblock()
+        if view.local is None or not (view.offloads or view.part):
             return stay("nothing is known of the link")
-        if not self._up and view.offload.samples < LEAST_SAMPLES:
-            return stay("too little is known of the link")
-        p_remote = view.offload.p_at(view.deadline_ns - view.now_ns)
-        p_out = 1 - (1 - p_remote) * (1 - view.local.p_hedged)
-        why_not = self._why_not(p_remote, p_out, view)
-        rows = (
-            Considered(path=Path.OFFLOAD, worker=view.worker, p_on_time=p_out, why_not=why_not),
-            Considered(
-                path=Path.LOCAL,
-                worker=None,
-                p_on_time=view.local.p_now,
-                why_not="" if why_not else "as sure, by the smaller model",
-            ),
-        )
-        if why_not:
-            return Decision(
-                path=Path.LOCAL, worker=None, reason=why_not, p_on_time=view.local.p_now, considered=rows
-            )
-        return Decision(
-            path=Path.OFFLOAD,
-            worker=view.worker,
-            reason=f"{p_remote:.2f} to be back in time",
-            p_on_time=p_out,
-            considered=rows,
-        )
+        self._learn_rate(view)
+        rows = candidates(view, self._limits, local=view.local)
+        self._judge(rows, view)
+        wanted = best(rows)
+        taken = self._settle(rows, wanted, view.now_ns)
+        return self._decision(rows, taken, _reason(rows, taken, wanted), view)
 
     def on_rtt(self, rtt_ns: int, *, probe: bool) -> None:
         """Of no interest: the forecast has it."""
@@ -75,37 +58,95 @@ class DeadlinePolicy:
 
     def wants_probes(self) -> bool:
         """While down; up, the frames themselves are the probes."""
-        return self._may_leave and not self._up
+        return self._limits.remote and self._steps.at is Path.LOCAL
 
-    def _why_not(self, p_remote: float, p_out: float, view: LinkView) -> str:
-        """Why the frame stays; empty where it leaves. Moves up and down."""
-        floor = self._floor * DOWN_SHARE if self._up else self._floor
-        p_now = 0.0 if view.local is None else view.local.p_now
-        if p_remote < floor:
-            self._fall(view.now_ns)
-            return f"only {p_remote:.2f} to be back in time, asked are {floor:.2f}"
-        if p_out < p_now - TOLERANCE:
-            self._fall(view.now_ns)
-            return f"staying is surer: {p_now:.3f} against {p_out:.3f}"
-        return self._climb(view.now_ns)
+    def _learn_rate(self, view: LinkView) -> None:
+        """A frame that was missed makes one gap longer, none shorter."""
+        gap_ns = view.deadline_ns - self._deadline_ns
+        if 0 < gap_ns < FIRST_FRAME_NS * 30:
+            self._frame_ns = min(gap_ns, round(self._frame_ns * 1.05))
+        self._deadline_ns = view.deadline_ns
 
-    def _climb(self, now_ns: int) -> str:
-        if self._up:
-            if now_ns - self._up_since_ns >= CALM_NS:
-                self._hold_ns = FIRST_HOLD_NS
-            return ""
-        if self._good_since_ns is None:
-            self._good_since_ns = now_ns
-        held_ns = now_ns - self._good_since_ns
-        if held_ns < self._hold_ns:
-            return f"good for {held_ns / 1e9:.1f} of {self._hold_ns / 1e9:.1f} s"
-        if len(self._climbs_ns) == MOST_CLIMBS and now_ns - self._climbs_ns[0] < CLIMBS_WITHIN_NS:
-            return f"{MOST_CLIMBS} times up within a minute: the link is not steady"
-        self._climbs_ns.append(now_ns)
-        self._up, self._up_since_ns = True, now_ns
-        return ""
+    def _judge(self, rows: list[Candidate], view: LinkView) -> None:
+        """Write scores, and why a row cannot be taken."""
+        here = self._steps.at
+        price = self._joule.at(view.vitals, now_ns=view.now_ns)
+        score(rows, self._weights, joule_price=price)
+        for row in rows[1:]:
+            is_here = row.path is here and row.quality == self._ladder.quality
+            share = 1.0 if is_here else CEILING_SHARE
+            row.why_not = row.why_not or self._limits.over_ceiling(
+                row.payload_bytes, frame_ns=self._frame_ns, share=share
+            )
+        turn_down_the_unlikely(rows, floor=self._floor, floor_here=DOWN_SHARE * self._floor, here=here)
+        tolerance = TOLERANCE + (HOT_TOLERANCE - TOLERANCE) * self._joule.heat
+        turn_down_the_less_sure(rows, tolerance=tolerance)
 
-    def _fall(self, now_ns: int) -> None:
-        if self._up and now_ns - self._up_since_ns < CALM_NS:
-            self._hold_ns = min(MOST_HOLD_NS, 2 * self._hold_ns)
-        self._up, self._good_since_ns = False, None
+    def _settle(self, rows: list[Candidate], wanted: Candidate | None, now_ns: int) -> Candidate:
+        """The row to take. Moves up and down; the first row is the run here, the net under all others."""
+        steps = self._steps
+        last = best([row for row in rows if row.path is steps.at])
+        if wanted is None or (last is None and steps.at is not Path.LOCAL):
+            steps.fall(now_ns)
+            return rows[0]
+        if last is not None and (wanted.path is last.path or wanted.score <= last.score + MARGIN):
+            steps.keep(now_ns)
+            taken = last
+        elif waits := steps.wish(wanted.path, now_ns):
+            wanted.why_not = waits
+            taken = last or rows[0]
+        else:
+            taken = wanted
+            self._ladder = Ladder()
+        return self._on_rung(rows, taken, now_ns)
+
+    def _on_rung(self, rows: list[Candidate], taken: Candidate, now_ns: int) -> Candidate:
+        if taken.path is not Path.OFFLOAD:
+            return taken
+        rungs = {row.quality: row for row in rows if row.path is Path.OFFLOAD}
+        last = rungs.get(self._ladder.quality)
+        may_keep = last is not None and not last.why_not
+        return rungs[self._ladder.settle(taken.quality, may_keep=may_keep, now_ns=now_ns)]
+
+    def _decision(self, rows: list[Candidate], taken: Candidate, reason: str, view: LinkView) -> Decision:
+        duplicate, p_on_time = self._duplicate(taken, view)
+        taken.why_not = ""
+        for row in rows:
+            if row is not taken and not row.why_not:
+                row.why_not = f"as sure, scores {row.score:.3f} against {taken.score:.3f}"
+        return Decision(
+            path=taken.path,
+            worker=taken.worker,
+            reason=reason,
+            ask=view.part.worker if self._limits.split and view.part and view.part.reason else None,
+            duplicate=duplicate,
+            p_on_time=p_on_time,
+            quality=taken.quality,
+            energy_j=taken.energy_j,
+            considered=tuple([row.told() for row in rows]),
+        )
+
+    def _duplicate(self, taken: Candidate, view: LinkView) -> tuple[bool, float]:
+        """Whether a whole run begins here at once too, and the chance then.
+
+        Always for critical frames. For others where it is worth a token, and the chip has joules to spare.
+        """
+        if taken.path is not Path.OFFLOAD or view.local is None:
+            return False, taken.p_on_time
+        if view.critical:
+            return True, taken.p_on_time
+        with_two = 1 - (1 - taken.p_remote) * (1 - view.local.p_now)
+        spare = view.may_duplicate and not self._joule.scarce and self._joule.heat == 0.0
+        if spare and with_two > taken.p_on_time + TOLERANCE:
+            return True, with_two
+        return False, taken.p_on_time
+
+
+def _reason(rows: list[Candidate], taken: Candidate, wanted: Candidate | None) -> str:
+    if taken.path is not Path.LOCAL:
+        return f"{taken.p_remote:.2f} to be back in time"
+    if wanted is None or wanted is taken:
+        wanted = max(rows[1:], key=lambda row: row.p_on_time, default=None)
+    if wanted is None:
+        return "there is no other way"
+    return wanted.why_not or f"as sure, scores {taken.score:.3f} against {wanted.score:.3f}"

@@ -5,7 +5,8 @@ import pytest
 from edge_node.decide import Path
 from edge_node.estimates.work import PING
 from edge_node.replies import RemoteReply
-from edge_node.routes import FIRST_PICTURE_BYTES, WORKERS, Routes
+from edge_node.picture_sizes import FIRST_BYTES
+from edge_node.routes import WORKERS, Routes
 from edge_node.workers import PartWanted
 from schemas.messages import Task, Timing
 
@@ -76,7 +77,7 @@ def test_the_next_picture_is_taken_to_be_as_large_as_the_last_one():
     routes = Routes()
     now_ns = talk(routes)
     small = routes.forecast("w-1", now_ns=now_ns)
-    routes.picture_left("w-2", 99, payload_bytes=10 * FIRST_PICTURE_BYTES, now_ns=now_ns)
+    routes.picture_left("w-2", 99, payload_bytes=10 * FIRST_BYTES, now_ns=now_ns)
     assert routes.forecast("w-1", now_ns=now_ns).predicted_ns > small.predicted_ns
 
 

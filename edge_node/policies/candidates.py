@@ -1,0 +1,175 @@
+"""Pure core: every way a frame could go, as rows of numbers: chances, joules, bytes and loss of quality.
+
+What cannot be taken at all says why in ``why_not``. Which row is best is not decided here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from edge_node.energy import POWERS
+from edge_node.estimates.forecast import Forecast
+from edge_node.policies.base import ChipView, Considered, LinkView, LocalView, Path
+from edge_node.policies.quality import LOCAL_LOSS, picture_loss
+from schemas.documents import SplitConfig
+
+NS_PER_S = 1_000_000_000
+BITS_PER_BYTE = 8
+BYTES_PER_MB = 1e6
+UNKNOWN_CHIP = ChipView(power=POWERS["host"], run_ns=0)
+TOO_LATE = "a whole run must begin before a head would be done: allow frames a longer deadline"
+NEEDS_THE_SLOT = "a critical frame's own run needs the slot at once"
+
+
+@dataclass(slots=True, kw_only=True)
+class Candidate:
+    """One way. ``p_remote`` is the chance of the worker's answer alone, ``p_on_time`` counts the run behind it too."""
+
+    path: Path
+    worker: str | None
+    p_remote: float
+    p_on_time: float
+    samples: int
+    energy_j: float
+    payload_bytes: int
+    loss: float
+    quality: int | None = None
+    why_not: str = ""
+    score: float = 0.0
+
+    def told(self) -> Considered:
+        """As people may see it."""
+        return Considered(
+            path=self.path,
+            worker=self.worker,
+            p_on_time=self.p_on_time,
+            why_not=self.why_not,
+            quality=self.quality,
+            energy_j=self.energy_j,
+            cost=self.payload_bytes / BYTES_PER_MB,
+            score=self.score,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the operator allows: the tiers, and bytes per second upwards."""
+
+    local: bool
+    split: bool
+    offload: bool
+    ceiling_bytes_per_s: float | None
+
+    @classmethod
+    def of(cls, config: SplitConfig) -> Self:
+        """As the config says it."""
+        ceiling = config.uplink_ceiling_kbps
+        return cls(
+            local="local" in config.tiers,
+            split="split" in config.tiers,
+            offload="offload" in config.tiers,
+            ceiling_bytes_per_s=None if ceiling is None else ceiling * 1000 / BITS_PER_BYTE,
+        )
+
+    @property
+    def remote(self) -> bool:
+        """Whether frames may leave at all."""
+        return self.split or self.offload
+
+    def over_ceiling(self, payload_bytes: int, *, frame_ns: int, share: float = 1.0) -> str:
+        """Why so many bytes a frame are too many for this ``share`` of the ceiling; empty where they are not."""
+        if self.ceiling_bytes_per_s is None:
+            return ""
+        rate = payload_bytes * NS_PER_S / frame_ns
+        if rate <= share * self.ceiling_bytes_per_s:
+            return ""
+        kbps, most = (value * BITS_PER_BYTE / 1000 for value in (rate, share * self.ceiling_bytes_per_s))
+        return f"{kbps:.0f} kbit/s, allowed are {most:.0f}"
+
+
+def candidates(view: LinkView, limits: Limits, *, local: LocalView) -> list[Candidate]:
+    """The local run first, then the split, then the pictures from the best quality down."""
+    chip = view.chip or UNKNOWN_CHIP
+    run_j = chip.power.run_j(chip.run_ns)
+    rows = [
+        Candidate(
+            path=Path.LOCAL,
+            worker=None,
+            p_remote=0.0,
+            p_on_time=local.p_now,
+            samples=0,
+            energy_j=run_j,
+            payload_bytes=0,
+            loss=LOCAL_LOSS,
+            why_not="" if limits.local else "tiers do not name local",
+        )
+    ]
+    if limits.split and view.part is not None:
+        rows.append(_split(view, chip, run_j, local=local))
+    if limits.offload:
+        rows.extend(_offloads(view, chip, run_j, local=local))
+    return rows
+
+
+def _offloads(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) -> Sequence[Candidate]:
+    budget_ns, hedge_in_ns = view.deadline_ns - view.now_ns, local.hedge_at_ns - view.now_ns
+    p_behind = local.p_now if view.critical else local.p_hedged
+    encode_j = chip.power.run_j(chip.power.encode_ns)
+    rows = []
+    for rung in view.offloads:
+        forecast = rung.forecast
+        p_remote = forecast.p_at(budget_ns)
+        p_run = 1.0 if view.critical else 1 - forecast.p_at(hedge_in_ns)
+        radio_j = chip.power.radio_j(
+            payload_bytes=rung.payload_bytes, awake_ns=min(forecast.predicted_ns, budget_ns)
+        )
+        rows.append(
+            Candidate(
+                path=Path.OFFLOAD,
+                worker=view.worker,
+                p_remote=p_remote,
+                p_on_time=1 - (1 - p_remote) * (1 - p_behind),
+                samples=forecast.samples,
+                energy_j=encode_j + radio_j + p_run * run_j,
+                payload_bytes=rung.payload_bytes,
+                loss=picture_loss(rung.quality),
+                quality=rung.quality,
+            )
+        )
+    return rows
+
+
+def _split(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) -> Candidate:
+    """The same model as here, bit for bit: so its loss is that of the local run."""
+    part, forecast = view.part, view.split
+    p_remote, p_run, radio_j = 0.0, 1.0, 0.0
+    if forecast is not None:
+        p_remote, p_run, radio_j = _part_sent(view, chip, forecast, local=local)
+    why_not = part.reason if part else ""
+    if not why_not and view.critical:
+        why_not = NEEDS_THE_SLOT
+    if not why_not and chip.parts_too_late:
+        why_not = TOO_LATE
+    return Candidate(
+        path=Path.SPLIT,
+        worker=part.worker if part else None,
+        p_remote=p_remote,
+        p_on_time=1 - (1 - p_remote) * (1 - local.p_hedged),
+        samples=0 if forecast is None else forecast.samples,
+        energy_j=chip.power.run_j(chip.head_ns + chip.tail_ns) + radio_j + p_run * run_j,
+        payload_bytes=view.part_bytes,
+        loss=LOCAL_LOSS,
+        why_not=why_not,
+    )
+
+
+def _part_sent(
+    view: LinkView, chip: ChipView, forecast: Forecast, *, local: LocalView
+) -> tuple[float, float, float]:
+    """Its chance, the chance that a whole run begins nevertheless, and the radio's joules; the head is done first."""
+    left_ns = view.deadline_ns - view.now_ns - chip.head_ns - chip.tail_ns
+    p_run = 1 - forecast.p_at(local.hedge_at_ns - view.now_ns - chip.head_ns)
+    radio_j = chip.power.radio_j(
+        payload_bytes=view.part_bytes, awake_ns=max(0, min(forecast.predicted_ns, left_ns))
+    )
+    return forecast.p_at(left_ns), p_run, radio_j

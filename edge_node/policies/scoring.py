@@ -1,0 +1,59 @@
+"""Pure core: which of several ways may be taken, and how good each is. No memory: what was before is told.
+
+Chances first: only ways about as sure as the surest stay. Among those the score decides, the higher the better:
+minus (quality's weight times loss, plus a joule's price times joules, plus cost's weight times megabytes sent).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from edge_node.policies.base import Path
+from edge_node.policies.candidates import BYTES_PER_MB, Candidate
+from schemas.deployments import Weights
+
+LEAST_SAMPLES = 3  # of the link, before it is believed
+NAMES = {Path.LOCAL: "staying", Path.OFFLOAD: "a picture", Path.SPLIT: "the split"}
+
+
+def score(rows: Iterable[Candidate], weights: Weights, *, joule_price: float) -> None:
+    """Write every row's score."""
+    for row in rows:
+        row.score = -(
+            weights.quality * row.loss
+            + joule_price * row.energy_j
+            + weights.cost * row.payload_bytes / BYTES_PER_MB
+        )
+
+
+def turn_down_the_unlikely(rows: Iterable[Candidate], *, floor: float, floor_here: float, here: Path) -> None:
+    """Of ways that leave: those the link does not promise enough for. ``here``: where the last frame went."""
+    for row in rows:
+        if row.why_not or row.path is Path.LOCAL:
+            continue
+        asked = floor_here if row.path is here else floor
+        if row.path is not here and row.samples < LEAST_SAMPLES:
+            row.why_not = "too little is known of the link"
+        elif row.p_remote < asked:
+            row.why_not = f"only {row.p_remote:.2f} to be back in time, asked are {asked:.2f}"
+
+
+def turn_down_the_less_sure(rows: Sequence[Candidate], *, tolerance: float) -> None:
+    """All that are not about as sure as the surest way that may be taken."""
+    surest = max((row for row in rows if not row.why_not), key=_chance, default=None)
+    if surest is None:
+        return
+    for row in rows:
+        if not row.why_not and row.p_on_time < surest.p_on_time - tolerance:
+            row.why_not = f"{NAMES[surest.path]} is surer: {surest.p_on_time:.3f} against {row.p_on_time:.3f}"
+
+
+def best(rows: Iterable[Candidate]) -> Candidate | None:
+    """The best score of those that may be taken; the first of equals."""
+    return max((row for row in rows if not row.why_not), key=_score, default=None)
+
+
+def _chance(row: Candidate) -> float:
+    return row.p_on_time
+
+
+def _score(row: Candidate) -> float:
+    return row.score
