@@ -9,9 +9,10 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from bench.deadline_agreement import Agreement, measure_agreement
 from bench.deadline_frames import Frames, frames_of, joined
 from bench.deadline_grid_aims import judged
 from bench.deadline_grid_rows import Ran, pooled, row
@@ -20,6 +21,7 @@ from bench.world.headset import Seen
 from bench.world.load import Load
 from bench.world.run import Setting, simulate
 from edge_node.decide import POLICIES
+from edge_node.energy import POWERS
 from edge_node.hedge import HedgeMargins, latest_local_start_ns
 from schemas.documents import SplitConfig
 
@@ -80,12 +82,13 @@ def measure(*, scale: str = "quick", progress: Callable[[str], None] = print) ->
         for cell in cells
         for number in range(RUNS[scale])
     ]
+    agreement = measure_agreement(progress=progress)
     ran = _in_processes(jobs, progress=progress)
     rows, all_frames = [], []
     for cell in cells:
         runs = [ran[cell.name, number] for number in range(RUNS[scale])]
         together = {policy: joined([run[policy].frames for run in runs]) for policy in policies}
-        rows += cell_rows(cell, runs, together=together)
+        rows += cell_rows(cell, runs, together=together, agreement=agreement)
         all_frames.append(together)
     over_all = [pooled(all_frames, policy=policy) for policy in policies]
     return {
@@ -93,6 +96,8 @@ def measure(*, scale: str = "quick", progress: Callable[[str], None] = print) ->
         "traces": [{"trace": trace.name, "assumed": trace.assumed} for trace in found],
         "traces_missing": missing,
         "policies_left_out": LEFT_OUT,
+        "agreement": None if agreement is None else agreement.as_dict(),
+        "power": {device: asdict(POWERS[device]) for device in DEVICES},
         "over_all": over_all,
         "rows": rows,
         **judged(rows, over_all=over_all),
@@ -152,11 +157,20 @@ def _hedge_start_ms(seen: Seen, *, deadline_ms: int) -> float:
 
 
 def cell_rows(
-    cell: Cell, runs: Sequence[Mapping[str, Ran]], *, together: Mapping[str, Frames]
+    cell: Cell,
+    runs: Sequence[Mapping[str, Ran]],
+    *,
+    together: Mapping[str, Frames],
+    agreement: Agreement | None,
 ) -> list[dict[str, Any]]:
     """One row per policy of a cell; differences are to the chosen one."""
     names = dict(zip(("trace", "device", "deadline_ms"), cell.name, strict=True))
     return [
-        {**names, "policy": policy, **row([run[policy] for run in runs], together, policy=policy)}
+        {
+            **names,
+            "policy": policy,
+            **row([run[policy] for run in runs], together, policy=policy, power=POWERS[cell.device]),
+            "agreement": None if agreement is None else round(agreement.of(together[policy]), 4),
+        }
         for policy in together
     ]

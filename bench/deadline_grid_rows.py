@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.deadline_frames import Column, Frames
 from bench.paired import interval_of_difference
+from edge_node.energy import Power
 
 CHOSEN = "deadline"
 BLOCK_FRAMES = 150  # five seconds
@@ -29,7 +30,7 @@ class Ran:
     hedge_start_ms: float  # after capture, when a run here has to begin at the latest
 
 
-def row(runs: Sequence[Ran], together: Mapping[str, Frames], *, policy: str) -> dict[str, Any]:
+def row(runs: Sequence[Ran], together: Mapping[str, Frames], *, policy: str, power: Power) -> dict[str, Any]:
     """The figures of a policy; ``together`` has the frames of all policies of the cell, for the differences."""
     own = together[policy]
     count, seconds = len(own.hit), sum(run.seconds for run in runs)
@@ -44,6 +45,7 @@ def row(runs: Sequence[Ran], together: Mapping[str, Frames], *, policy: str) -> 
         "host_late": _share(own.host_late),
         "switches_per_min": round(60 * sum(run.switches for run in runs) / seconds, 2),
         "uplink_bytes_per_s": round(sum(run.uplink_bytes for run in runs) / seconds),
+        "joules_per_frame": round(joules(runs, own, power=power) / count, 5),
         "local_busy_share": round(sum(run.busy_ns for run in runs) / seconds / 1e9, 4),
         "age_p50_ms": _at(own.age_ms, 50),
         "age_p99_ms": _at(own.age_ms, 99),
@@ -54,6 +56,15 @@ def row(runs: Sequence[Ran], together: Mapping[str, Frames], *, policy: str) -> 
     for name in ("hit", "by_worker"):
         found[f"{name}_less_{CHOSEN}"] = _apart(name, own, together[CHOSEN])
     return found
+
+
+def joules(runs: Sequence[Ran], frames: Frames, *, power: Power) -> float:
+    """What the frames cost the headset, by the model of ``edge_node.energy``; replies awaited at once are awaited once."""
+    sent = int((~np.isnan(frames.remote_ms)).sum())
+    awake_s = min(float(frames.awake_ms.sum()) / 1000, sum(run.seconds for run in runs))
+    chip_ns = sum(run.busy_ns for run in runs) + sent * power.encode_ns
+    uplink_bytes = sum(run.uplink_bytes for run in runs)
+    return power.run_j(chip_ns) + power.radio_j(payload_bytes=uplink_bytes, awake_ns=round(awake_s * 1e9))
 
 
 def remote_p90_ms(frames: Frames) -> float | None:
