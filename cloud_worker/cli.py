@@ -44,7 +44,7 @@ def run(  # noqa: PLR0917 - typer reads one parameter per option
     runtime: given.RuntimeOption = "litert",
     provider: given.ProviderOption = None,
     slots: given.SlotsOption = 1,
-    queue: given.QueueOption = 16,
+    queue: given.QueueOption = 1024,
     state: given.StateOption = Path(".headway/worker"),
     variant: given.VariantOption = "full",
     max_hands: given.MaxHandsOption = 2,

@@ -34,7 +34,14 @@ ProviderOption = Annotated[
     typer.Option(help="Execution provider of onnxruntime or device of OpenVINO, best first; may repeat."),
 ]
 SlotsOption = Annotated[int, typer.Option(min=1, max=1024, help="Requests answered at a time.")]
-QueueOption = Annotated[int, typer.Option(min=1, max=4096, help="Headsets that may wait in line.")]
+QueueOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=4096,
+        help="Headsets that may wait in line; a bound of memory, their budgets bound the line earlier.",
+    ),
+]
 StateOption = Annotated[Path, typer.Option(envvar="HEADWAY_STATE", help="Folder of the session counter.")]
 VariantOption = Annotated[str, typer.Option(help="Size of the hand models: full or lite.")]
 MaxHandsOption = Annotated[int, typer.Option(min=1, max=16, help="Hands looked for in a frame.")]

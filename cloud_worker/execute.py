@@ -103,6 +103,8 @@ class Inline:
             self._finish(outcome)
         if taken is not None:
             self._finish(answer_request(taken, self._answerers, clock_ns=self._clock_ns))
+            # it had no slot to itself, so there is nothing to learn for a line
+            self._intake.ran(taken, took_ns=0, now_ns=now_ns, answered=False)
 
     def drain(self, *, timeout_s: float) -> bool:  # noqa: ARG002 - nothing here takes time
         """Refuse who comes from now on."""

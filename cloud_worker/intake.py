@@ -1,23 +1,30 @@
 """Pure core: admit a request or refuse it, and say which one runs next.
 
-``CHECKS`` is the table of reasons for a refusal, first match wins. What is admitted waits in one bounded line:
-each headset has at most one request in it, a newer one takes its place *and its turn* (fresh beats complete
-for frames), and turns go round, so that a headset that sends twice as often gets no larger share.
+``CHECKS`` is the table of reasons for a refusal, first match wins. What is admitted waits in one line that is bounded
+by time: who cannot be begun in time, as run times by experience go, is told so at once and when to try again.
+Each headset has at most one request in line, a newer one takes its place (fresh beats complete for frames). While
+headsets are turned away, one that got more run time than another has to leave room in line, so refusals go round.
 
-Every request that goes in comes out exactly once: taken, or as a ``Refused`` that the caller must send.
-Reads no clock, no bytes and no pixels; whoever shares one between threads holds a lock around it.
+Every request that goes in comes out exactly once: taken, or as a ``Refused`` that the caller must send. Whoever takes
+one says with ``ran`` that it ended. Reads no clock, no bytes and no pixels; whoever shares one between threads holds
+a lock around it.
 """
 
-from collections import OrderedDict
+import heapq
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from cloud_worker.line import Line, Waiting
 from cloud_worker.request import Refused, Request, Work
-from cloud_worker.run_times import RunTimes
+from cloud_worker.run_times import RunTimes, kind_of
+from cloud_worker.shares import Shares
 from schemas.messages import Frame, Part, RefusalReason, Task
 from schemas.placements import WHOLE_TASK
 
 NO_DIGEST = bytes(32)
+SURE = 0.95  # of the runs stay within what a run is expected to take
+NS_PER_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +41,17 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeConfig:
-    """``placements``: cuts this worker can finish; 0 is the whole model. ``depth``: headsets in line."""
+    """``placements``: cuts this worker can finish; 0 is the whole model.
+
+    ``depth``: headsets in line, to bound memory: time bounds the line long before. ``reserved``: the part of the
+    line that is closed to a headset that got more than every one that is turned away. ``retry_after_ms``: said where none is known.
+    """
 
     offers: Mapping[Task, Offer]
     placements: frozenset[int] = frozenset({0})
-    depth: int = 16
+    slots: int = 1
+    depth: int = 1024
+    reserved: float = 0.6
     max_pixels: int = 4096 * 2160
     retry_after_ms: int = 100
 
@@ -102,78 +115,140 @@ class Intake:
     def __init__(self, config: IntakeConfig) -> None:
         self.draining = False
         self._config = config
-        self._line: OrderedDict[str, Request] = OrderedDict()
+        self._line = Line()
+        self._running: dict[Request, tuple[int, int]] = {}  # when it began and what it was expected to take
         self._run_times = RunTimes()
+        self._shares = Shares()
 
     def __len__(self) -> int:
         return len(self._line)
 
     @property
-    def oldest_received_ns(self) -> int | None:
-        """When the request whose turn is next was received."""
-        return next(iter(self._line.values())).received_ns if self._line else None
+    def first(self) -> Waiting | None:
+        """Whose turn is next."""
+        return next(iter(self._line), None)
 
     def offer(self, request: Request, *, now_ns: int) -> tuple[Refused, ...]:
         """Take a request in; returns who is refused by that: it, the one it replaces, or nobody."""
-        refused = self._judge(request, now_ns=now_ns)
+        newcomer = Waiting(request=request, run_ns=self._run_ns(request, now_ns=now_ns))
+        refused = self._judge(newcomer, now_ns=now_ns)
         if refused is not None:
             return (refused,)
-        older = self._line.get(request.device)
-        self._line[request.device] = request  # a key that exists keeps its place in the order
-        return () if older is None else (self._superseded(older, by=request, now_ns=now_ns),)
+        self._shares.see(request.device, now_ns=now_ns)
+        older = self._line.of(request.device)
+        refused = (
+            self._admit(newcomer, now_ns=now_ns)
+            if older is None
+            else self._renew(older, by=newcomer, now_ns=now_ns)
+        )
+        return () if refused is None else (refused,)
 
-    def take(self, *, now_ns: int) -> tuple[Request | None, tuple[Refused, ...]]:
-        """The next request to run (None: the line is empty), and those whose budget ran out in line."""
+    def take(self, *, now_ns: int, behind_ns: int = 0) -> tuple[Request | None, tuple[Refused, ...]]:
+        """The next request to run (None: the line is empty), and those whose budget ran out in line.
+
+        ``behind_ns``: how long from now it has to wait for others of its batch.
+        """
         expired: list[Refused] = []
-        while self._line:
-            _, request = self._line.popitem(last=False)
-            needed_ns = self._run_ns(request, now_ns=now_ns)
-            if request.left_at(now_ns) > needed_ns:
+        while len(self._line):
+            request = self._line.pop().request
+            run_ns = self._run_ns(request, now_ns=now_ns)
+            if request.left_at(now_ns) - behind_ns > run_ns:
+                self._running[request] = (now_ns + behind_ns, run_ns)
+                self._shares.charge(request.device, run_ns=run_ns, now_ns=now_ns)
                 return request, tuple(expired)
-            expired.append(_expired(request, now_ns=now_ns, needed_ns=needed_ns))
+            expired.append(_expired(request, now_ns=now_ns, needed_ns=behind_ns + run_ns))
         return None, tuple(expired)
 
-    def ran(self, request: Request, *, took_ns: int, now_ns: int) -> None:
-        """Note that an answer took so much of a slot: what has less than that left is not begun."""
-        self._run_times.add(took_ns, task=request.header.task, now_ns=now_ns)
+    def ran(self, request: Request, *, took_ns: int, now_ns: int, answered: bool = True) -> None:
+        """Note that one who was taken had so much of a slot; answers teach how long the next ones take."""
+        _, charged_ns = self._running.pop(request, (0, 0))
+        self._shares.charge(request.device, run_ns=took_ns - charged_ns, now_ns=now_ns)
+        if answered:
+            self._run_times.add(took_ns, kind=kind_of(request), now_ns=now_ns)
 
     def drain(self) -> tuple[Refused, ...]:
         """Refuse everything from now on; returns who was still in line."""
         self.draining = True
-        waiting = tuple(self._draining(request) for request in self._line.values())
-        self._line.clear()
-        return waiting
+        waiting = []
+        while len(self._line):
+            waiting.append(_draining(self._line.pop().request))
+        return tuple(waiting)
 
-    def _judge(self, request: Request, *, now_ns: int) -> Refused | None:
+    def _judge(self, newcomer: Waiting, *, now_ns: int) -> Refused | None:
+        """Why a request is refused whoever else waits."""
+        request, needed_ns = newcomer.request, newcomer.run_ns
         if self.draining:
-            return self._draining(request)
+            return _draining(request)
         for reason, check in CHECKS:
             if (detail := check(request, self._config)) is not None:
                 return Refused(request=request, reason=reason, detail=detail)
-        needed_ns = self._run_ns(request, now_ns=now_ns)
         if request.left_at(now_ns) <= needed_ns:
             return _expired(request, now_ns=now_ns, needed_ns=needed_ns)
-        if len(self._line) >= self._config.depth and request.device not in self._line:
-            detail = f"{self._config.depth} headsets are in line: try another worker"
-            return self._busy(request, detail)
         return None
 
+    def _admit(self, newcomer: Waiting, *, now_ns: int) -> Refused | None:
+        """Put a headset in line that does not wait yet, unless there is no room for it."""
+        device = newcomer.request.device
+        part = 1.0 - self._config.reserved * self._shares.surplus(device, now_ns=now_ns)
+
+        def passes(ahead: Waiting) -> bool:
+            other, run_ns = ahead.request.device, newcomer.run_ns
+            return self._shares.is_poorer(device, other, by_ns=run_ns, now_ns=now_ns)
+
+        place = self._line.place_for(newcomer, free_ns=self._free_ns(now_ns), now_ns=now_ns, passes=passes)
+        latest_ns = part * (newcomer.request.left_at(now_ns) - newcomer.run_ns)
+        # at once is never too late, or slots would idle while requests are refused
+        is_late = place.begin_ns > 0 and place.begin_ns >= latest_ns
+        if is_late or len(self._line) >= max(1, part * self._config.depth):
+            self._shares.refuse(device, now_ns=now_ns)
+            wait_ns = place.begin_ns - latest_ns if is_late else place.begin_ns
+            detail = f"{len(self._line)} headsets are in line for {place.begin_ns / 1e6:.0f} ms: try another worker"
+            return self._busy(newcomer.request, detail, wait_ns=wait_ns)
+        self._shares.admit(device)
+        self._line.insert(newcomer, index=place.index)
+        return None
+
+    def _renew(self, older: Waiting, *, by: Waiting, now_ns: int) -> Refused | None:
+        """Give a headset's place to its newer request, unless only the older one can be begun in time there."""
+        begin_ns = self._line.begin_ns(older, free_ns=self._free_ns(now_ns))
+        if (
+            by.spare_ns(begin_ns=begin_ns, now_ns=now_ns)
+            <= 0
+            < older.spare_ns(begin_ns=begin_ns, now_ns=now_ns)
+        ):
+            detail = f"frame {older.request.header.frame_id} of this headset has the place, for which this is too late"
+            return self._busy(by.request, detail, wait_ns=begin_ns + older.run_ns)
+        self._line.replace(older, by=by)
+        if older.request.left_at(now_ns) <= 0:
+            return _expired(older.request, now_ns=now_ns)
+        detail = f"frame {by.request.header.frame_id} came before this one got its turn"
+        return self._busy(older.request, detail, wait_ns=begin_ns + by.run_ns)
+
+    def _free_ns(self, now_ns: int) -> list[int]:
+        """How long from now each slot is expected to be free."""
+        free_ns = [0] * self._config.slots
+        for began_ns, run_ns in self._running.values():
+            heapq.heapreplace(free_ns, free_ns[0] + _remaining_ns(run_ns, elapsed_ns=now_ns - began_ns))
+        return free_ns
+
     def _run_ns(self, request: Request, *, now_ns: int) -> int:
-        """What a run of this task needs by experience; 0 before the first, which nobody is refused for."""
-        return self._run_times.at(0.95, task=request.header.task, now_ns=now_ns) or 0
+        """What a run of this kind needs by experience; 0 before the first, which nobody is refused for."""
+        return self._run_times.at(SURE, kind=kind_of(request), now_ns=now_ns) or 0
 
-    def _superseded(self, older: Request, *, by: Request, now_ns: int) -> Refused:
-        if older.left_at(now_ns) <= 0:
-            return _expired(older, now_ns=now_ns)
-        return self._busy(older, f"frame {by.header.frame_id} came before this one got its turn")
-
-    def _busy(self, request: Request, detail: str) -> Refused:
-        retry_ms = self._config.retry_after_ms
+    def _busy(self, request: Request, detail: str, *, wait_ns: float) -> Refused:
+        """``wait_ns``: how long from now there should be room."""
+        retry_ms = math.ceil(wait_ns / NS_PER_MS) if wait_ns > 0 else self._config.retry_after_ms
         return Refused(request=request, reason=RefusalReason.BUSY, detail=detail, retry_after_ms=retry_ms)
 
-    def _draining(self, request: Request) -> Refused:
-        detail = "this worker is shutting down: choose another one"
-        return Refused(request=request, reason=RefusalReason.DRAINING, detail=detail)
+
+def _remaining_ns(run_ns: int, *, elapsed_ns: int) -> int:
+    """What is left of a run. One that is overdue is expected to take as long again as it is overdue."""
+    return abs(run_ns - elapsed_ns) if run_ns else 0
+
+
+def _draining(request: Request) -> Refused:
+    detail = "this worker is shutting down: choose another one"
+    return Refused(request=request, reason=RefusalReason.DRAINING, detail=detail)
 
 
 def _expired(request: Request, *, now_ns: int, needed_ns: int = 0) -> Refused:

@@ -56,7 +56,7 @@ class WorkerOptions:
     models_dir: Path | None = None
     providers: tuple[str, ...] = ()
     slots: int = 1
-    queue_depth: int = 16  # headsets in line
+    queue_depth: int = 1024  # headsets in line: bounds memory, time bounds the line
     variant: str = "full"
     max_hands: int = 2
     max_pixels: int = 4096 * 2160
@@ -197,6 +197,7 @@ def _executor(options: WorkerOptions, kitchen: Kitchen, *, finish: Finish) -> Ex
                 )
                 for task, kinds in kitchen.kinds.items()
             },
+            slots=options.slots,
             depth=options.queue_depth,
             max_pixels=options.max_pixels,
         )

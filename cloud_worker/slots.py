@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from cloud_worker.answerers import Answerer
-from cloud_worker.batching import BatchPolicy, batch_size, patience_ns
+from cloud_worker.batching import BatchPolicy, Head, batch_size, patience_ns
 from cloud_worker.errors import WorkerConfigError
 from cloud_worker.execute import Done, Finish, Outcome, answer_request
 from cloud_worker.intake import Intake
@@ -130,11 +130,12 @@ class Slots:
             answerer.close()
 
     def _answer(self, request: Request, answerers: Mapping[Task, Answerer]) -> None:
+        began_ns = self._clock_ns()
         outcome = answer_request(request, answerers, clock_ns=self._clock_ns)
-        if isinstance(outcome, Done):
-            now_ns = self._clock_ns()
-            with self._changed:
-                self._intake.ran(request, took_ns=now_ns - outcome.started_ns, now_ns=now_ns)
+        now_ns = self._clock_ns()
+        with self._changed:
+            answered = isinstance(outcome, Done)
+            self._intake.ran(request, took_ns=now_ns - began_ns, now_ns=now_ns, answered=answered)
         self._finish(outcome)
 
     def _next_batch(self) -> list[Request] | None:
@@ -147,8 +148,9 @@ class Slots:
                     self._changed.wait(self._patience_s())
                 if self._stopping:
                     return None
-                for _ in range(size):
-                    request, expired = self._intake.take(now_ns=self._clock_ns())
+                run_ns = 0 if (head := self._head()) is None else head.run_ns
+                for number in range(size):
+                    request, expired = self._intake.take(now_ns=self._clock_ns(), behind_ns=number * run_ns)
                     refused.extend(expired)
                     if request is not None:
                         batch.append(request)
@@ -158,15 +160,21 @@ class Slots:
                 return batch
 
     def _size(self) -> int:
-        return batch_size(self._policy, waiting=len(self._intake), oldest_wait_ns=self._oldest_wait_ns())
+        return batch_size(self._policy, waiting=len(self._intake), head=self._head())
 
     def _patience_s(self) -> float | None:
-        wait_ns = patience_ns(self._policy, waiting=len(self._intake), oldest_wait_ns=self._oldest_wait_ns())
+        wait_ns = patience_ns(self._policy, waiting=len(self._intake), head=self._head())
         return None if wait_ns is None else wait_ns / 1e9
 
-    def _oldest_wait_ns(self) -> int:
-        oldest_ns = self._intake.oldest_received_ns
-        return 0 if oldest_ns is None else self._clock_ns() - oldest_ns
+    def _head(self) -> Head | None:
+        first, now_ns = self._intake.first, self._clock_ns()
+        if first is None:
+            return None
+        return Head(
+            waited_ns=now_ns - first.request.received_ns,
+            left_ns=first.request.left_at(now_ns),
+            run_ns=first.run_ns,
+        )
 
     def _finish_all(self, outcomes: tuple[Outcome, ...]) -> None:
         for outcome in outcomes:

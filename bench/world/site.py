@@ -74,7 +74,7 @@ class Worker:
 
     def reset(self) -> None:
         """Begin as a new process: what waited and ran is gone."""
-        self._intake = Intake(IntakeConfig(offers={Task.HANDS: Offer()}))
+        self._intake = Intake(IntakeConfig(offers={Task.HANDS: Offer()}, slots=self._count))
         self._free = self._count
         self._replies: dict[Request, Reply] = {}
 

@@ -1,38 +1,55 @@
 from cloud_worker.run_times import FEWEST, MEMORY_NS, RunTimes
-from schemas.messages import Task
+from schemas.messages import Frame, Part, Task
 
 MS, S = 1_000_000, 1_000_000_000
+PICTURE, PART = (Task.HANDS, Frame), (Task.HANDS, Part)
 
 
 def test_a_task_that_never_ran_has_no_duration():
-    assert RunTimes().at(0.95, task=Task.HANDS, now_ns=0) is None
+    assert RunTimes().at(0.95, kind=PICTURE, now_ns=0) is None
 
 
 def test_the_95th_percentile_is_above_most_runs_and_below_the_rare_ones():
     times = RunTimes(limit=100)
     for n in range(1, 101):
-        times.add(n * MS, task=Task.HANDS, now_ns=0)
-    assert times.at(0.95, task=Task.HANDS, now_ns=0) == 95 * MS
+        times.add(n * MS, kind=PICTURE, now_ns=0)
+    assert times.at(0.95, kind=PICTURE, now_ns=0) == 95 * MS
 
 
 def test_old_runs_count_less_than_new_ones():
     times = RunTimes()
     for now_ns, took_ns in ((0, 100 * MS), (2 * S, 5 * MS)):
         for _ in range(10):
-            times.add(took_ns, task=Task.HANDS, now_ns=now_ns)
-    assert times.at(0.75, task=Task.HANDS, now_ns=2 * S) == 5 * MS
+            times.add(took_ns, kind=PICTURE, now_ns=now_ns)
+    assert times.at(0.75, kind=PICTURE, now_ns=2 * S) == 5 * MS
 
 
 def test_a_cold_first_run_closes_no_worker():
     times = RunTimes()
     for _ in range(FEWEST - 1):
-        times.add(500 * MS, task=Task.HANDS, now_ns=0)
-    assert times.at(0.95, task=Task.HANDS, now_ns=0) is None
+        times.add(500 * MS, kind=PICTURE, now_ns=0)
+    assert times.at(0.95, kind=PICTURE, now_ns=0) is None
 
 
 def test_a_stall_is_forgotten_although_nothing_ran_since():
     times = RunTimes()
     for _ in range(50):
-        times.add(500 * MS, task=Task.HANDS, now_ns=0)
-    assert times.at(0.95, task=Task.HANDS, now_ns=MEMORY_NS - 1) == 500 * MS
-    assert times.at(0.95, task=Task.HANDS, now_ns=MEMORY_NS) is None
+        times.add(500 * MS, kind=PICTURE, now_ns=0)
+    assert times.at(0.95, kind=PICTURE, now_ns=MEMORY_NS - 1) == 500 * MS
+    assert times.at(0.95, kind=PICTURE, now_ns=MEMORY_NS) is None
+
+
+def test_the_runs_of_a_part_say_nothing_of_a_picture():
+    times = RunTimes()
+    for _ in range(FEWEST):
+        times.add(2 * MS, kind=PART, now_ns=0)
+    assert times.at(0.95, kind=PART, now_ns=0) == 2 * MS
+    assert times.at(0.95, kind=PICTURE, now_ns=0) is None
+
+
+def test_a_newer_run_is_heard_of_at_the_next_question():
+    times = RunTimes(limit=FEWEST)
+    for took_ns in (5 * MS, 9 * MS):
+        for _ in range(FEWEST):
+            times.add(took_ns, kind=PICTURE, now_ns=0)
+        assert times.at(0.95, kind=PICTURE, now_ns=0) == took_ns
