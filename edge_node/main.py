@@ -31,6 +31,7 @@ from edge_node.recording import Recording
 from edge_node.settings import NodeSettings
 from edge_node.sources import open_source
 from edge_node.state_lock import held
+from edge_node.thread_priority import prompt_thread
 from inference.runtimes.registry import open_runtime
 from inference.tasks.hands import HandsConfig
 from schemas.topics import topic
@@ -99,7 +100,8 @@ def _run_held(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) ->
             on_ready(headset)
             recording = _recording(settings, source)
             try:
-                summary = headset.run()
+                with prompt_thread() as priority:
+                    summary = headset.run() | {"frame_thread": priority.value}
             finally:
                 headset.close()
         if recording is not None:
