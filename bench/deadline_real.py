@@ -107,6 +107,7 @@ def run(material: Material, play: Play) -> dict[str, Any]:
         "faults": len(windows),
         "broker_restarts": restarts,
         "bad_replies": dict(tamperer.counts),
+        "frame_threads": sorted({str(claim.get("frame_thread")) for claim in claims.values()}),
         "rows": [
             {"deadline_ms": plan.deadline_ms}
             | judge(events, headset, windows=windows, stalls=stalls, starved=starved.stalls(headset))
