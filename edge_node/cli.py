@@ -19,10 +19,10 @@ import typer
 from broker.credentials import read_password
 from broker.errors import RoadError, RoadMisuse
 from broker.login_options import PasswordFileOption, UsernameOption
+from edge_node import command_options as options
 from edge_node.errors import EdgeError, SettingsError
 from inference.errors import InferenceError
 from observability import log
-from schemas.deployments import POLICY_WORDS
 from schemas.documents import SplitConfig, TelemetryMirror
 from schemas.errors import TopicError
 
@@ -53,54 +53,43 @@ def _fail(error: Exception, code: int, *, command: str = "node") -> NoReturn:
 @node.command()
 def run(
     *,
-    device: Annotated[str, typer.Option("--id", help="This headset's id: a-z, 0-9 and dashes.")],
-    broker: Annotated[str, typer.Option(help="Control broker, as mqtt://host:port.")],
-    source: Annotated[
-        str | None, typer.Option(help="walk:FILE, walk:DIR, folder:DIR, video:FILE, webcam:0 or rtsp://…")
-    ] = None,
-    source_file: Annotated[
-        Path | None, typer.Option(help="File with the source, for an address with a password (chmod 600).")
-    ] = None,
-    state: Annotated[Path, typer.Option(help="Folder for what this headset must remember.")],
-    models: Annotated[Path, typer.Option(help="Folder with the models it is delivered with.")],
-    site: Annotated[str, typer.Option(help="Site it belongs to.")] = "demo",
-    data_broker: Annotated[str | None, typer.Option(help="Broker for frames; default: the same.")] = None,
-    device_class: Annotated[str, typer.Option(help="host, xr-slow or xr-fast (simulated).")] = "host",
-    policy: Annotated[str, typer.Option(help=f"One of {POLICY_WORDS}.")] = "deadline",
-    placement: Annotated[
-        str | None,
-        typer.Option(help="For policy split: HEAD_END:TAIL_START, the operators that a worker runs."),
-    ] = None,
-    deadline_ms: Annotated[
-        float, typer.Option(help="A frame's deadline after its scheduled moment.")
-    ] = 100.0,
-    rtt_threshold_ms: Annotated[float, typer.Option(help="Highest round trip for offloading.")] = 15.0,
-    fps: Annotated[float, typer.Option(help="Frames per second of wall time.")] = 30.0,
-    variant: Annotated[str, typer.Option(help="Size of the delivered models: full or lite.")] = "full",
-    max_hands: Annotated[int, typer.Option(help="Hands to track at once.")] = 1,
-    seconds: Annotated[float | None, typer.Option(help="Stop after so long; default: run on.")] = None,
-    events: Annotated[Path | None, typer.Option(help="Write one JSON line per frame here.")] = None,
-    record: Annotated[
-        Path | None, typer.Option(help="Write an overlay video (.mp4) here at the end.")
-    ] = None,
-    offset: Annotated[int | None, typer.Option(help="First frame in a shared walk; default: by id.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of simulated durations and of a rendered walk.")] = 1,
-    mqtt: Annotated[int, typer.Option(help="MQTT protocol: 5 or 311.")] = 5,
+    device: options.DeviceOption,
+    broker: options.BrokerOption,
+    source: options.SourceOption = None,
+    source_file: options.SourceFileOption = None,
+    state: options.StateOption,
+    models: options.ModelsOption,
+    site: options.SiteOption = "demo",
+    data_broker: options.DataBrokerOption = None,
+    device_class: options.DeviceClassOption = "host",
+    policy: options.PolicyOption = "deadline",
+    placement: options.PlacementOption = None,
+    deadline_ms: options.DeadlineOption = 100.0,
+    rtt_threshold_ms: options.RttThresholdOption = 15.0,
+    fps: options.FpsOption = 30.0,
+    variant: options.VariantOption = "full",
+    max_hands: options.MaxHandsOption = 1,
+    seconds: options.SecondsOption = None,
+    events: options.EventsOption = None,
+    record: options.RecordOption = None,
+    offset: options.OffsetOption = None,
+    seed: options.SeedOption = 1,
+    mqtt: options.MqttOption = 5,
     username: UsernameOption = None,
     password_file: PasswordFileOption = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON line.")] = False,
+    log_level: options.LogLevelOption = "warning",
+    as_json: options.SummaryOption = False,
 ) -> None:
     """Run one headset until stopped.
 
     Example: headway node run --id hs-1 --broker mqtt://127.0.0.1:1883 --source folder:photos
     --state state/hs-1 --models ~/.cache/headway/models --seconds 30 --json
     """
-    from edge_node.settings import NodeSettings  # noqa: PLC0415 - engines load only when a headset runs
 
-    log.configure("node", device, json=as_json, level=log_level)
-    _run_node(
-        lambda: NodeSettings(
+    def settings() -> "NodeSettings":
+        from edge_node.settings import NodeSettings  # noqa: PLC0415 - engines load only when a headset runs
+
+        return NodeSettings(
             device=device,
             site=site,
             broker_url=broker,
@@ -109,12 +98,7 @@ def run(
             state=state,
             models=models,
             device_class=device_class,
-            split=_split_config(
-                policy=policy,
-                deadline_ms=deadline_ms,
-                rtt_threshold_ms=rtt_threshold_ms,
-                placement=_placement(placement),
-            ),
+            split=_split_config(placement, policy, deadline_ms, rtt_threshold_ms),
             fps=fps,
             variant=variant,
             max_hands=max_hands,
@@ -126,15 +110,18 @@ def run(
             protocol=_protocol(mqtt),
             username=username,
             password=_password(password_file),
-        ),
-        as_json=as_json,
-    )
+        )
+
+    _run_node(settings, device=device, log_level=log_level, as_json=as_json)
 
 
-def _run_node(make_settings: "Callable[[], NodeSettings]", *, as_json: bool) -> None:
+def _run_node(
+    make_settings: "Callable[[], NodeSettings]", *, device: str, log_level: str, as_json: bool
+) -> None:
     """Run a headset to its end and say how it went; leaves with the exit code where that is not 0."""
     from edge_node.main import run_node  # noqa: PLC0415 - engines load only when a headset runs
 
+    log.configure("node", device, json=as_json, level=log_level)
     interrupts = _Interrupts()
     try:
         summary = run_node(make_settings(), on_ready=interrupts.watch)
@@ -242,9 +229,12 @@ class _Interrupts:
         signal.signal(signal.SIGTERM, stop)
 
 
-def _split_config(**fields: object) -> SplitConfig:
+def _split_config(
+    placement: str | None, policy: str, deadline_ms: float, rtt_threshold_ms: float, /
+) -> SplitConfig:
+    fields = {"policy": policy, "deadline_ms": deadline_ms, "rtt_threshold_ms": rtt_threshold_ms}
     try:
-        return SplitConfig.model_validate(fields)
+        return SplitConfig.model_validate(fields | {"placement": _placement(placement)})
     except ValueError as error:
         raise SettingsError(f"the split config cannot stand: {error}") from error
 
