@@ -31,6 +31,7 @@ class Trace:
     link: LinkSpec
     load: Load | None = None
     assumed: str = ""
+    changes_s: tuple[float, ...] = ()  # when it becomes another link, where that is known
 
     def part(self, number: int, *, of: int) -> Trace:
         """The same trace begun elsewhere, where it is a recording; others differ by their seed alone."""
@@ -59,7 +60,7 @@ def recorded(name: str, *, folder: Path = RECORDINGS) -> Trace:
 
 def wifi_jitter(seconds: float) -> Trace:
     """A busy Wi-Fi: jitter with a long tail, some segments lost."""
-    del seconds
+    del seconds  # it is the same for ever
     jitter = Jitter(kind="lognormal", mean_ms=4.0)
     rate = WIFI_MBIT * BYTES_PER_S
     link = LinkSpec.even(delay_ms=1.5, jitter=jitter, up_bytes_per_s=rate, down_bytes_per_s=rate, loss=0.001)
@@ -73,7 +74,8 @@ def step(seconds: float) -> Trace:
         for delay_ms in (1.5, 15.0) * (1 + round(seconds) // 20)
     ]
     phases = tuple(Phase(at_s=10.0 * number, up=leg, down=leg) for number, leg in enumerate(legs))
-    return Trace(name="step", link=LinkSpec(phases=phases))
+    changes_s = tuple(phase.at_s for phase in phases[1:])
+    return Trace(name="step", link=LinkSpec(phases=phases), changes_s=changes_s)
 
 
 def outage(seconds: float) -> Trace:
@@ -81,15 +83,18 @@ def outage(seconds: float) -> Trace:
     cuts = tuple(Window(at_s=6.0 + 15.0 * number, for_s=4.0) for number in range(1 + round(seconds) // 15))
     rate = WIFI_MBIT * BYTES_PER_S
     link = LinkSpec.even(delay_ms=1.5, up_bytes_per_s=rate, down_bytes_per_s=rate, cuts=cuts)
-    return Trace(name="outage", link=link)
+    changes_s = tuple(at_s for cut in cuts for at_s in (cut.at_s, cut.at_s + cut.for_s))
+    return Trace(name="outage", link=link, changes_s=changes_s)
 
 
 def overload(seconds: float) -> Trace:
     """A near worker that is asked for more than it can do for eight of every fifteen seconds."""
-    del seconds
     rate = WIFI_MBIT * BYTES_PER_S
     link = LinkSpec.even(delay_ms=1.5, up_bytes_per_s=rate, down_bytes_per_s=rate)
-    return Trace(name="overload", link=link, load=Load(headsets=16, at_s=5.0, for_s=8.0, every_s=15.0))
+    load = Load(headsets=16, at_s=5.0, for_s=8.0, every_s=15.0)
+    begins_s = [load.at_s + load.every_s * number for number in range(1 + round(seconds) // 15)]
+    changes_s = tuple(at_s for begin_s in begins_s for at_s in (begin_s, begin_s + load.for_s))
+    return Trace(name="overload", link=link, load=load, changes_s=changes_s)
 
 
 DESCRIBED: Mapping[str, Callable[[float], Trace]] = MappingProxyType(

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from bench.world.agenda import Agenda, Draws, JobDraws
 from bench.world.hands import PICTURE, NoPixels, shows
 from bench.world.host import HOST_LATENESS, HOST_RUN, at_ns
+from bench.world.said import Said
 from bench.world.way import Way
 from edge_node.accelerator import Accelerator
 from edge_node.decide import Path
 from edge_node.device_class import DEVICE_CLASSES, Segment
 from edge_node.flight import Flight
 from edge_node.frames import Captured
-from edge_node.jobs import Engine, Job, JobDone
+from edge_node.jobs import Engine, Job, JobDone, JobKind
 from edge_node.journey import Journey
 from edge_node.perceive import Perception
 from edge_node.remote import Remote
@@ -35,6 +36,7 @@ class Seen:
     switches: list[tuple[int, Path, Path]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     runs: Counter[int] = field(default_factory=Counter)  # begun on the headset, by frame
+    p_remote: dict[int, float] = field(default_factory=dict)  # by frame, as it was said before it left
     busy_ns: int = 0  # of its accelerator
     local_p999_ns: int = 0  # what a run here takes at most, as it is known at the end
     late_p999_ns: int = 0
@@ -72,6 +74,7 @@ class Headset:
             on_switch=self._note_switch,
             new_trace=self._new_trace,
         )
+        self.said = self.journey.decisions = Said()
         way.attach(self)
 
     def start(self, job: Job) -> None:
@@ -114,8 +117,9 @@ class Headset:
     def note_end(self) -> None:
         """Keep what the journey knows of this headset when its frames are over."""
         perception = self.journey.perception
+        self.seen.p_remote = self.said.p_remote
         self.seen.busy_ns = perception.use.busy_ns
-        self.seen.local_p999_ns = perception.durations.at(0.999)
+        self.seen.local_p999_ns = perception.times.usual_ns(JobKind.WHOLE, 0.999)
         self.seen.late_p999_ns = self.journey.lateness.at(0.999)
 
     def on_reply(self, reply: RemoteReply) -> None:
