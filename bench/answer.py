@@ -10,6 +10,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -17,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from bench.relay import listen, receive_message, send_message
 from broker.address import parse_url
 from broker.reactor import Reactor
-from broker.road import RoadState, Traffic
+from broker.road import Delivery, RoadState, Traffic
 from broker.session import Session
 from broker.session_config import SessionConfig
 from schemas.topics import topic
@@ -75,13 +76,20 @@ def answer_tcp() -> None:
                     send_message(client, reply_to(request))
 
 
-def bare_paho(url: str, *, name: str, topic_filter: str, hear: Callable[[bytes], None]) -> mqtt.Client:
+def bare_paho(url: str, *, name: str, topic_filter: str, hear: Callable[[bytes], object]) -> mqtt.Client:
     """A paho client as its own examples use it: a thread of its own and default settings."""
     ready = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"bench-{name}")
-    client.on_connect = lambda *_: client.subscribe(topic_filter)
+
+    def subscribe(*_: Any) -> None:
+        client.subscribe(topic_filter)
+
+    def take(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
+        hear(bytes(message.payload))
+
+    client.on_connect = subscribe
     client.on_subscribe = lambda *_: ready.set()
-    client.on_message = lambda _client, _userdata, message: hear(message.payload)
+    client.on_message = take
     address = parse_url(url)
     client.connect(address.host, address.port)
     client.loop_start()
@@ -107,10 +115,11 @@ def answer_session(url: str) -> None:
     """Behind the broker, as our session, without the codec."""
     with Reactor(name="bench") as reactor:
         road = Session(session_config(url, name="session-worker"), reactor=reactor)
-        road.subscribe(
-            request_topic("session"),
-            lambda delivery: road.publish(reply_topic("session"), reply_to(delivery.payload)),
-        )
+
+        def reply(delivery: Delivery) -> None:
+            road.publish(reply_topic("session"), reply_to(delivery.payload))
+
+        road.subscribe(request_topic("session"), reply)
         await_ready(road)
         print("ready", flush=True)
         sys.stdin.read()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,7 +93,7 @@ def run(
     """Measure these parts; ``before`` is the report they go into."""
     report = {"machine": machine_facts(PACKAGES), "parts": {}, "aims": [], **before}
     for name in names:
-        record, value = run_part(name, quick=quick, tell=lambda line, name=name: tell(name, line))
+        record, value = run_part(name, quick=quick, tell=partial(tell, name))
         rows = value[name] if isinstance(value, dict) and name in value else value
         if isinstance(value, dict) and rows is not value:
             record |= {key: found for key, found in value.items() if key not in (name, "aims")}

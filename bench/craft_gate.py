@@ -176,7 +176,7 @@ class _Spoiler:
 
     def made(self, ends: FloatEnds, scale: float = 1.0) -> Path:
         """A file with these float operators, calibrated on inputs times ``scale``."""
-        inputs = [array * np.float32(scale) for array in self._calibration]
+        inputs = [np.multiply(array, np.float32(scale)) for array in self._calibration]
         with closing(Int8Writer(self._graph, calibration=inputs)) as writer:
             content = writer.write(keep_float=ends.operators(writer.count, writer.cones))
             self._made += 1

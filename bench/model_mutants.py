@@ -68,9 +68,9 @@ class Child:
             line = self._line(READER_LIMIT_S if stage in READER_STAGES else ENGINE_LIMIT_S)
             if line is None:
                 code = self.close()
-                hung = code is None
-                reason = "no answer in time" if hung else _death(code)
-                return {"outcome": "hung" if hung else "crashed", "at": stage, "reason": reason, "error": ""}
+                outcome = "hung" if code is None else "crashed"
+                reason = "no answer in time" if code is None else _death(code)
+                return {"outcome": outcome, "at": stage, "reason": reason, "error": ""}
             if "outcome" in line:
                 return line
             stage = line["stage"]

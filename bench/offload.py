@@ -13,11 +13,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from bench.answer import REPLY_BYTES
 from bench.machine import machine_facts
@@ -41,7 +41,7 @@ Samples = dict[str, list[int]]
 
 
 def measure(
-    ways: dict[str, Way], payload: bytes, *, seconds: float, paced: bool, tick: Progress, task: int
+    ways: dict[str, Way], payload: bytes, *, seconds: float, paced: bool, tick: Progress, task: TaskID
 ) -> tuple[Samples, dict[str, int]]:
     """Round trips in ns of each way, and how many got no reply."""
     for way in ways.values():
@@ -118,7 +118,7 @@ def _against(samples: Samples, *, ours: str) -> dict[str, float | None]:
     }
 
 
-def aims(results: dict[str, dict[str, dict[str, object]]]) -> list[dict[str, object]]:
+def aims(results: dict[str, dict[str, dict[str, Any]]]) -> list[dict[str, object]]:
     """What was aimed for, paced and without codec, and whether it was reached."""
     rows = []
     for size_kb in AIMED_KB:
@@ -140,7 +140,7 @@ def aims(results: dict[str, dict[str, dict[str, object]]]) -> list[dict[str, obj
 def run(*, seconds: float, progress: Progress) -> dict[str, object]:
     """Measure every size in every mode."""
     share = {"paced": PACED_SHARE, "fast": 1 - PACED_SHARE}
-    results: dict[str, dict[str, dict[str, object]]] = {}
+    results: dict[str, dict[str, dict[str, Any]]] = {}
     load_before = os.getloadavg()[0]
     started_s = time.perf_counter()
     binary = find_mosquitto(cache_dir(os.environ))
@@ -173,7 +173,7 @@ def run(*, seconds: float, progress: Progress) -> dict[str, object]:
     }
 
 
-def tell(report: dict[str, object]) -> None:
+def tell(report: dict[str, Any]) -> None:
     """The figures as lines for people."""
     for size, modes in report["results"].items():
         for mode, row in modes.items():

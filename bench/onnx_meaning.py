@@ -12,8 +12,10 @@ import onnx
 from bench.tflite_meaning import STRANGE_SIZES
 
 _SIZES = (*STRANGE_SIZES, 1 << 62)
-_ONNX_OPERATORS = ("Conv", "Add", "If", "Loop", "Scan", "Reshape", "Resize", "Tile", "Expand", "Range", "Pad")
-_ONNX_OPERATORS += ("NonMaxSuppression", "ConstantOfShape", "RandomNormal", "Gather", "Slice", "Nonsense", "")
+_ONNX_OPERATORS = (
+    *("Conv", "Add", "If", "Loop", "Scan", "Reshape", "Resize", "Tile", "Expand", "Range", "Pad"),
+    *("NonMaxSuppression", "ConstantOfShape", "RandomNormal", "Gather", "Slice", "Nonsense", ""),
+)
 
 
 def _shape(rng: Random, document: Any) -> None:

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -47,6 +47,10 @@ class Way(Protocol):
     @abstractmethod
     def round_trip_ns(self, payload: bytes, /) -> int | None:
         """Send one request and wait; None when no reply came in LOST_AFTER_S."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what it opened."""
 
 
 class Floor:
@@ -220,16 +224,13 @@ def open_paths(url: str) -> Iterator[dict[str, Way]]:
         if ready.get("event") != "ready":
             raise RuntimeError(f"the worker said {ready} instead of ready")
         reactor = stack.enter_context(Reactor(name="bench"))
-        paths: dict[str, Way] = {}
-        for name, make in {
+        makers: dict[str, Callable[[], Way]] = {
             "floor": lambda: Floor(int(relay_port)),
             "paho": lambda: BarePaho(url),
             "session": lambda: Sessions(url, reactor=reactor),
             "codec": lambda: Worker(url, reactor=reactor),
-        }.items():
-            paths[name] = make()
-            stack.callback(paths[name].close)
-        yield paths
+        }
+        yield {name: stack.enter_context(contextlib.closing(make())) for name, make in makers.items()}
 
 
 def _worker_options(url: str, state: Path) -> list[str]:

@@ -47,8 +47,7 @@ def same_as_brute_force(rng: np.random.Generator, *, family: str, chain: bool, o
     decision = Chooser(placements, inputs=inputs, wishes=(Wish(deadline_ns=1.0), wish)).decide(road, wish)
     named = {row.name: row for row in rows}
     taken = named.get(_name(placements, decision.index))
-    found = len(rows) == len(placements) == len(named) and taken is not None
-    if not found:
+    if taken is None or not len(rows) == len(placements) == len(named):
         return False
     wanted = [chance(taken, inputs.levels, wish.deadline_ns), cost]
     found = bool(np.isclose([decision.chance, decision.cost_ns], wanted, rtol=CLOSE).all())

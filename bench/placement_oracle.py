@@ -62,7 +62,8 @@ def least_cost(flow: Flow, cost: AdditiveCost, *, one_way: bool = True) -> int:
 
 
 def _makers_and_readers(flow: Flow) -> tuple[list[int], list[list[int]]]:
-    made, read = [-1] * len(flow.tensors), [[] for _ in flow.tensors]
+    made = [-1] * len(flow.tensors)
+    read: list[list[int]] = [[] for _ in flow.tensors]
     for number, operator in enumerate(flow.operators):
         for tensor in operator.outputs:
             made[tensor] = number

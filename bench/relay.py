@@ -57,14 +57,15 @@ def _receive_exactly(sock: socket.socket, size: int) -> bytes | None:
 def relay(client: socket.socket, worker: socket.socket) -> None:
     """Pass bytes both ways until one side closes."""
     with selectors.DefaultSelector() as selector:
-        selector.register(client, selectors.EVENT_READ, worker)
-        selector.register(worker, selectors.EVENT_READ, client)
+        selector.register(client, selectors.EVENT_READ, (client, worker))
+        selector.register(worker, selectors.EVENT_READ, (worker, client))
         while True:
             for key, _ in selector.select():
-                piece = key.fileobj.recv(PIECE_BYTES)
+                giver, taker = key.data
+                piece = giver.recv(PIECE_BYTES)
                 if not piece:
                     return
-                key.data.sendall(piece)
+                taker.sendall(piece)
 
 
 def main() -> None:
