@@ -89,8 +89,15 @@ def measure(*, scale: str = "quick", progress: Callable[[str], None] = print) ->
         runs = [ran[cell.name, number] for number in range(RUNS[scale])]
         together = {policy: joined([run[policy].frames for run in runs]) for policy in policies}
         rows += cell_rows(cell, runs, together=together, agreement=agreement)
-        all_frames.append(together)
-    over_all = [pooled(all_frames, policy=policy) for policy in policies]
+        all_frames.append((cell.trace.name, together))
+    over_all = [pooled([frames for _, frames in all_frames], policy=policy) for policy in policies]
+    by_trace = {
+        trace.name: [
+            pooled([frames for name, frames in all_frames if name == trace.name], policy=policy)
+            for policy in policies
+        ]
+        for trace in found
+    }
     return {
         "frames_of_each_row": FRAMES[scale] * RUNS[scale],
         "traces": [{"trace": trace.name, "assumed": trace.assumed} for trace in found],
@@ -99,6 +106,7 @@ def measure(*, scale: str = "quick", progress: Callable[[str], None] = print) ->
         "agreement": None if agreement is None else agreement.as_dict(),
         "power": {device: asdict(POWERS[device]) for device in DEVICES},
         "over_all": over_all,
+        "by_trace": by_trace,
         "rows": rows,
         **judged(rows, over_all=over_all),
     }

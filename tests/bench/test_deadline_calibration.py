@@ -44,7 +44,7 @@ def told(stated, came, *, changed=0.0) -> Told:
         deadline_ms=33,
         stated=np.asarray(stated, dtype=float),
         came=came,
-        base=np.full(len(came), came.mean()),
+        base=np.full(len(came), came.mean() if len(came) else 0.0),
         changed=np.full(len(came), changed),
     )
 
