@@ -129,11 +129,12 @@ class Intake:
         return next(iter(self._line), None)
 
     def offer(self, request: Request, *, now_ns: int) -> tuple[Refused, ...]:
-        """Take a request in; returns who is refused by that: it, the one it replaces, or nobody."""
+        """Take a request in; returns who is refused: it, the one it replaces, and those that waited too long."""
+        expired = self._expire(now_ns)
         newcomer = Waiting(request=request, run_ns=self._run_ns(request, now_ns=now_ns))
         refused = self._judge(newcomer, now_ns=now_ns)
         if refused is not None:
-            return (refused,)
+            return (*expired, refused)
         self._shares.see(request.device, now_ns=now_ns)
         older = self._line.of(request.device)
         refused = (
@@ -141,23 +142,24 @@ class Intake:
             if older is None
             else self._renew(older, by=newcomer, now_ns=now_ns)
         )
-        return () if refused is None else (refused,)
+        return expired if refused is None else (*expired, refused)
 
     def take(self, *, now_ns: int, behind_ns: int = 0) -> tuple[Request | None, tuple[Refused, ...]]:
-        """The next request to run (None: the line is empty), and those whose budget ran out in line.
+        """The next request to run (None: there is none), and those whose budget ran out in line.
 
         ``behind_ns``: how long from now it has to wait for others of its batch.
         """
-        expired: list[Refused] = []
-        while len(self._line):
-            request = self._line.pop().request
-            run_ns = self._run_ns(request, now_ns=now_ns)
-            if request.left_at(now_ns) - behind_ns > run_ns:
-                self._running[request] = (now_ns + behind_ns, run_ns)
-                self._shares.charge(request.device, run_ns=run_ns, now_ns=now_ns)
-                return request, tuple(expired)
-            expired.append(_expired(request, now_ns=now_ns, needed_ns=behind_ns + run_ns))
-        return None, tuple(expired)
+        expired = self._expire(now_ns)
+        first = self.first
+        if first is None:
+            return None, expired
+        request, run_ns = first.request, self._run_ns(first.request, now_ns=now_ns)
+        if request.left_at(now_ns) <= behind_ns + run_ns:  # another slot may still be in time
+            return None, expired
+        self._line.pop()
+        self._running[request] = (now_ns + behind_ns, run_ns)
+        self._shares.charge(request.device, run_ns=run_ns, now_ns=now_ns)
+        return request, expired
 
     def ran(self, request: Request, *, took_ns: int, now_ns: int, answered: bool = True) -> None:
         """Note that one who was taken had so much of a slot; answers teach how long the next ones take."""
@@ -173,6 +175,15 @@ class Intake:
         while len(self._line):
             waiting.append(_draining(self._line.pop().request))
         return tuple(waiting)
+
+    def _expire(self, now_ns: int) -> tuple[Refused, ...]:
+        """Refuse those in line that have no time left for a run: the sooner they hear it, the better."""
+
+        def needed_ns(request: Request) -> int:
+            return self._run_ns(request, now_ns=now_ns)
+
+        hopeless = self._line.drop(lambda request: request.left_at(now_ns) <= needed_ns(request))
+        return tuple(_expired(row, now_ns=now_ns, needed_ns=needed_ns(row)) for row in hopeless)
 
     def _judge(self, newcomer: Waiting, *, now_ns: int) -> Refused | None:
         """Why a request is refused whoever else waits."""
@@ -219,8 +230,6 @@ class Intake:
             detail = f"frame {older.request.header.frame_id} of this headset has the place, for which this is too late"
             return self._busy(by.request, detail, wait_ns=begin_ns + older.run_ns)
         self._line.replace(older, by=by)
-        if older.request.left_at(now_ns) <= 0:
-            return _expired(older.request, now_ns=now_ns)
         detail = f"frame {by.request.header.frame_id} came before this one got its turn"
         return self._busy(older.request, detail, wait_ns=begin_ns + by.run_ns)
 

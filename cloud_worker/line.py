@@ -94,6 +94,15 @@ class Line:
         del self._devices[waiting.request.device]
         return waiting
 
+    def drop(self, is_hopeless: Callable[[Request], bool]) -> tuple[Request, ...]:
+        """Take out whoever cannot be begun in time any more, wherever it stands."""
+        hopeless = tuple(waiting.request for waiting in self._waiting if is_hopeless(waiting.request))
+        if hopeless:
+            for request in hopeless:
+                del self._devices[request.device]
+            self._waiting = [waiting for waiting in self._waiting if waiting.request.device in self._devices]
+        return hopeless
+
     def _begins_ns(self, free_ns: Sequence[int]) -> list[int]:
         """When each in line begins, and at the end one more who came last."""
         slots = list(free_ns)

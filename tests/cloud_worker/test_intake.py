@@ -94,6 +94,15 @@ def test_a_replaced_frame_whose_budget_is_over_is_called_expired():
     assert older.reason is RefusalReason.EXPIRED
 
 
+def test_what_expires_in_line_is_refused_before_its_turn():
+    intake = Intake(CONFIG)
+    intake.offer(request("h-1", left_ns=9 * MS), now_ns=0)
+    intake.offer(request("h-2", left_ns=MS), now_ns=0)
+    (refused,) = intake.offer(request("h-3", received_ns=2 * MS), now_ns=2 * MS)
+    assert (refused.request.device, refused.reason) == ("h-2", RefusalReason.EXPIRED)
+    assert [intake.take(now_ns=2 * MS)[0].device for _ in range(2)] == ["h-1", "h-3"]
+
+
 def test_what_expired_in_line_is_refused_when_its_turn_comes():
     intake = Intake(CONFIG)
     intake.offer(request("h-1", left_ns=MS), now_ns=0)
@@ -101,6 +110,14 @@ def test_what_expired_in_line_is_refused_when_its_turn_comes():
     taken, expired = intake.take(now_ns=2 * MS)
     assert taken.device == "h-2"
     assert [(r.request.device, r.reason) for r in expired] == [("h-1", RefusalReason.EXPIRED)]
+
+
+def test_who_would_be_late_as_a_later_one_of_a_batch_stays_for_another_slot():
+    intake = Intake(CONFIG)
+    intake.offer(request("h-1", left_ns=9 * MS), now_ns=0)
+    _runs_took(intake, 5 * MS)
+    assert intake.take(now_ns=0, behind_ns=5 * MS) == (None, ())
+    assert intake.take(now_ns=0)[0].device == "h-1"
 
 
 def test_draining_refuses_who_waits_and_who_comes():
