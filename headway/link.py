@@ -8,6 +8,7 @@ are not taken, nothing moves in either direction, and nothing that waits is lost
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -94,7 +95,8 @@ class Link:
             return
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # a command that an ended process never read
+                    pipe.close()
         try:
             child.wait(timeout=STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:

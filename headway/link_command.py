@@ -1,7 +1,8 @@
 """Shell: ``headway link``: holds a bad network open in front of a broker until it is told to stop.
 
 Options become the rows of a script, so the command line, scripts and recordings mean the same. Refuses a recording
-of delays without a rate: such a run would say nothing about frames.
+of delays without a rate: such a run would say nothing about frames. Whatever ends this command ends the link: its
+process lives no longer than ours, even when ours is killed and can say nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json as json_format
 import signal
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -20,7 +22,8 @@ from headway.link_spec import LinkSpecError
 from headway.link_trace import is_ping_log
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NOT_FOUND = 1, 2, 3
-LOOK_S = 0.5
+LOOK_S = 0.2
+ENDS_ON = (signal.SIGINT, signal.SIGTERM)
 
 
 def link(  # noqa: PLR0917  typer passes every option by name
@@ -68,29 +71,51 @@ def link(  # noqa: PLR0917  typer passes every option by name
         _hold(Link(host, target_port, listen_port=port), target, rows, seed=seed, for_s=for_s, json=json)
     except LinkError as error:
         _end(str(error), EXIT_FAILED)
+    except BrokenPipeError:
+        raise  # who read us has gone: typer ends the process without a word
+    except OSError as error:
+        _end(f"what happens cannot be told ({error.strerror}): make room where its output goes", EXIT_FAILED)
+
+
+class _Ending:
+    """Notes the first SIGINT or SIGTERM, so that no step breaks off half done; a second SIGINT breaks off."""
+
+    def __init__(self) -> None:
+        self.why = ""
+        self._before = {number: signal.getsignal(number) for number in ENDS_ON}
+
+    def __enter__(self) -> _Ending:
+        for number in ENDS_ON:
+            signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.why = signal.Signals(number).name
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _hold(way: Link, target: str, rows: list[dict[str, Any]], *, seed: int, for_s: float, json: bool) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, with the counts
-    with way:
-        try:
-            way.follow(rows, seed=seed)
-            if json:
-                _say({"event": "open", "url": way.url, "target": target, "seed": seed, "steps": rows})
-            else:
-                typer.echo(f"{way.url} leads to {target}; {len(rows)} steps, Ctrl-C ends it")
-            ends_s = time.monotonic() + for_s if for_s else float("inf")
-            while (rest_s := ends_s - time.monotonic()) > 0:
-                time.sleep(min(LOOK_S, rest_s))
-                way.counts()  # a link that ended is an error
-        except KeyboardInterrupt:
-            typer.echo("ending", err=True)
+    with _Ending() as ending, way:
+        way.follow(rows, seed=seed)
+        if json:
+            _say({"event": "open", "url": way.url, "target": target, "seed": seed, "steps": rows})
+        else:
+            typer.echo(f"{way.url} leads to {target}; {len(rows)} steps, Ctrl-C ends it")
+        ends_s = time.monotonic() + for_s if for_s else float("inf")
+        while not ending.why and (rest_s := ends_s - time.monotonic()) > 0:
+            time.sleep(min(LOOK_S, rest_s))
+            way.counts()  # a link that ended is an error
         counts = way.counts()
-    fields = ("connections", "up_bytes", "down_bytes")
+        why = ending.why or "its time is over"
+    fields = {name: getattr(counts, name) for name in ("connections", "up_bytes", "down_bytes")}
     if json:
-        _say({"event": "closed", **{name: getattr(counts, name) for name in fields}})
+        _say({"event": "closed", "why": why, **fields})
     else:
-        typer.echo(", ".join(f"{name} {getattr(counts, name)}" for name in fields))
+        typer.echo(f"closed, {why}: " + ", ".join(f"{name} {value}" for name, value in fields.items()))
 
 
 def _address(target: str) -> tuple[str, int]:

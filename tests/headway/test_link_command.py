@@ -2,10 +2,16 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import threading
 import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -75,23 +81,99 @@ def test_a_port_that_is_taken_is_an_error():
         Link("127.0.0.1", 1, listen_port=link.port).start()
 
 
-def test_the_command_opens_a_link_and_tells_what_went_over_it():
+@contextmanager
+def held(*options):
+    """The real command before an echo server, with one connection that works."""
     with echo_server() as port:
         child = subprocess.Popen(
-            [*python(), "-m", "headway", "link", f"127.0.0.1:{port}", "--delay-ms", "5", "--json"],
+            [*python(), "-m", "headway", "link", f"127.0.0.1:{port}", "--json", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        opened = json.loads(child.stdout.readline())
-        assert opened["steps"] == [{"what": "delay", "ms": 5.0}]
-        there = type("There", (), {"port": int(opened["url"].rpartition(":")[2])})
-        with connected(there) as client:
-            assert echo(client, b"hello") == b"hello"
-        child.terminate()
-        out, _ = child.communicate(timeout=20)
-        assert child.returncode == 0
-        assert json.loads(out) == {"event": "closed", "connections": 1, "up_bytes": 5, "down_bytes": 5}
+        try:
+            opened = json.loads(child.stdout.readline())
+            there = SimpleNamespace(child=child, opened=opened, port=int(opened["url"].rpartition(":")[2]))
+            (there.forwarder,) = psutil.Process(child.pid).children()
+            with connected(there) as client:
+                assert echo(client, b"hello") == b"hello"
+                there.client = client
+                yield there
+        finally:
+            child.kill()
+            child.communicate(timeout=20)
+
+
+def echo_for_ever(client):
+    while True:
+        echo(client, b"on")
+
+
+def assert_nothing_is_left(there):
+    """No process, no connection, nobody on the port."""
+    gone, alive = psutil.wait_procs([there.forwarder], timeout=10)
+    assert (len(gone), alive) == (1, [])
+    with suppress(ConnectionResetError):  # where the process ended with bytes unread
+        assert there.client.recv(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", there.port), timeout=10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_opens_a_link_and_tells_what_went_over_it_and_why_it_ended(number):
+    with held("--delay-ms", "5") as there:
+        assert there.opened["steps"] == [{"what": "delay", "ms": 5.0}]
+        there.child.send_signal(number)
+        out, err = there.child.communicate(timeout=20)
+        assert (there.child.returncode, err) == (0, "")
+        counts = {"connections": 1, "up_bytes": 5, "down_bytes": 5}
+        assert json.loads(out) == {"event": "closed", "why": number.name, **counts}
+        assert_nothing_is_left(there)
+
+
+def test_a_killed_command_leaves_nothing_behind():
+    with held() as there:
+        there.child.kill()
+        assert_nothing_is_left(there)
+
+
+def test_a_killed_command_leaves_nothing_behind_in_the_middle_of_a_cut(tmp_path):
+    script = tmp_path / "cut.yaml"
+    script.write_text("- {what: cut, at_s: 1, for_s: 1000}")
+    with held("--script", str(script)) as there:
+        there.client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            echo_for_ever(there.client)
+        there.client.settimeout(10)
+        there.child.kill()
+        assert_nothing_is_left(there)
+
+
+def test_a_command_whose_forwarding_process_was_killed_says_so_and_fails():
+    with held() as there:
+        there.forwarder.kill()
+        out, err = there.child.communicate(timeout=20)
+        assert (there.child.returncode, out) == (1, "")
+        assert err.startswith("headway link: the link's process has ended")
+        assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_full_disk_below_the_output_is_told_and_ends_the_link(options):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*python(), "-m", "headway", "link", "127.0.0.1:9", *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "headway link: what happens cannot be told (No space left on device): make room where its output goes\n"
+    )
 
 
 def test_the_command_ends_by_itself_and_plays_deliveries(tmp_path):
@@ -100,7 +182,7 @@ def test_the_command_ends_by_itself_and_plays_deliveries(tmp_path):
     shown = run("127.0.0.1:9", "--trace", str(trace), "--for-s", "0.05")
     assert shown.exit_code == 0, shown.stderr
     assert "leads to 127.0.0.1:9; 1 steps" in shown.stdout
-    assert "connections 0" in shown.stdout
+    assert "closed, its time is over: connections 0" in shown.stdout
 
 
 @pytest.mark.parametrize(
