@@ -31,6 +31,20 @@ from schemas.messages import (
 WrittenKind = type[DevicePresence | Desired | DeploymentSpec]
 
 
+HEADER = Header(
+    boot_id=b"\x11" * 16,
+    task=Task.HANDS,
+    frame_id=42,
+    capture_ns=1_000_000,
+    send_ns=2_000_000,
+    budget_us=90_000,
+    model_digest=b"\x22" * 32,
+    trace_id=b"\x33" * 16,
+    span_id=b"\x44" * 8,
+)
+TIMING = Timing(received_ns=5, queue_us=6, decode_us=7, run_us=8)
+
+
 def noise(size: int) -> bytes:
     """Bytes without a pattern, the same on every machine."""
     return b"".join(sha256(b"%d" % block).digest() for block in range(-(-size // 32)))[:size]
@@ -38,25 +52,13 @@ def noise(size: int) -> bytes:
 
 def good_messages() -> list[DataMessage]:
     """One good message of every kind, frames and results most."""
-    header = Header(
-        boot_id=b"\x11" * 16,
-        task=Task.HANDS,
-        frame_id=42,
-        capture_ns=1_000_000,
-        send_ns=2_000_000,
-        budget_us=90_000,
-        model_digest=b"\x22" * 32,
-        trace_id=b"\x33" * 16,
-        span_id=b"\x44" * 8,
-    )
     roi = RoiBox(center_x=0.5, center_y=0.5, width=0.25, height=0.25, rotation_rad=0.125)
-    timing = Timing(received_ns=5, queue_us=6, decode_us=7, run_us=8)
-    landmarks = np.arange(63, dtype=np.float32).reshape(21, 3) / 64
-    hand = HandResult(landmarks=landmarks, presence=0.875, handedness=0.125, roi=roi)
-    box = Detection(class_id=3, label="hand", score=0.5, left=0.125, top=0.125, right=0.375, bottom=0.5)
-    line = TextLine(text="NOTAUS ⚠", score=0.75, corners=np.arange(8, dtype=np.float32).reshape(4, 2) / 8)
+    return [*_frames(roi), *_results(roi), *_others(), *_parts()]
+
+
+def _frames(roi: RoiBox) -> list[DataMessage]:
     jpeg = Frame(
-        header=header,
+        header=HEADER,
         width_px=640,
         height_px=360,
         encoding=Encoding.JPEG,
@@ -65,29 +67,36 @@ def good_messages() -> list[DataMessage]:
         payload=noise(600),
     )
     raw = Frame(
-        header=header, width_px=16, height_px=8, encoding=Encoding.RGB8, quality=0, payload=noise(384)
+        header=HEADER, width_px=16, height_px=8, encoding=Encoding.RGB8, quality=0, payload=noise(384)
     )
-    hands = Result(header=header, timing=timing, hands=(hand, hand), next_rois=(roi, roi))
+    return [jpeg, jpeg, raw]
+
+
+def _results(roi: RoiBox) -> list[DataMessage]:
+    landmarks = np.arange(63, dtype=np.float32).reshape(21, 3) / 64
+    hand = HandResult(landmarks=landmarks, presence=0.875, handedness=0.125, roi=roi)
+    box = Detection(class_id=3, label="hand", score=0.5, left=0.125, top=0.125, right=0.375, bottom=0.5)
+    line = TextLine(text="NOTAUS ⚠", score=0.75, corners=np.arange(8, dtype=np.float32).reshape(4, 2) / 8)
+    hands = Result(header=HEADER, timing=TIMING, hands=(hand, hand), next_rois=(roi, roi))
+    seen = Result(
+        header=HEADER, timing=TIMING, detections=(box, box), texts=(line,), transcript="stop the line"
+    )
+    return [hands, hands, seen]
+
+
+def _others() -> list[DataMessage]:
     return [
-        jpeg,
-        jpeg,
-        raw,
-        hands,
-        hands,
-        Result(
-            header=header, timing=timing, detections=(box, box), texts=(line,), transcript="stop the line"
-        ),
         Audio(
-            header=header,
+            header=HEADER,
             sample_rate_hz=16_000,
             channels=2,
             encoding=Encoding.PCM_S16LE,
             payload=noise(256),
         ),
-        Ping(header=header, payload=b"ping"),
-        Refusal(header=header, timing=timing, reason=RefusalReason.BUSY, detail="busy", retry_after_ms=5),
+        Ping(header=HEADER, payload=b"ping"),
+        Refusal(header=HEADER, timing=TIMING, reason=RefusalReason.BUSY, detail="busy", retry_after_ms=5),
         Telemetry(
-            header=header,
+            header=HEADER,
             wall_ms=1,
             window_ms=500,
             mode=Mode.OFFLOAD,
@@ -97,20 +106,24 @@ def good_messages() -> list[DataMessage]:
             worker="w-1",
             model="m",
         ),
-        Part(header=header, subjects=2, coding=PartCoding.PACKED, payload=noise(96)),
+    ]
+
+
+def _parts() -> list[DataMessage]:
+    brief = Header(boot_id=HEADER.boot_id, task=Task.HANDS, frame_id=42, capture_ns=0, send_ns=9, budget_us=0)
+    return [
+        Part(header=HEADER, subjects=2, coding=PartCoding.PACKED, payload=noise(96)),
         Result(
-            header=header,
-            timing=timing,
+            header=HEADER,
+            timing=TIMING,
             part_subjects=1,
             part_coding=PartCoding.PACKED,
             part_payload=noise(33),
         ),
-        Part(header=header, subjects=1, payload=noise(64), brief_reply=True),
+        Part(header=HEADER, subjects=1, payload=noise(64), brief_reply=True),
         Result(
-            header=Header(
-                boot_id=b"\x11" * 16, task=Task.HANDS, frame_id=42, capture_ns=0, send_ns=9, budget_us=0
-            ),
-            timing=timing,
+            header=brief,
+            timing=TIMING,
             part_subjects=1,
             part_payload=noise(48),
             part_model=b"\x22" * 8,

@@ -79,14 +79,11 @@ def place(
             candidates, rates=rates, backhaul_bps=backhaul * _MBPS, shapes=chosen_shapes(shape)
         )
         choice = _choice(family, inputs=inputs, conditions=conditions, wish=wish)
-        view: dict[str, Any] = {
-            "model": model.name,
-            "model_sha256": candidates[0].digest,
-            "family": choice.family,
-        }
-        view |= dict(named) | {"deadline_ms": deadline} | choice.explained()
         if plot is not None:
             _draw(plot, choice)
+        digest = candidates[0].digest
+        view: dict[str, Any] = {"model": model.name, "model_sha256": digest, "family": choice.family}
+        view |= dict(named) | {"deadline_ms": deadline} | choice.explained()
         answer(view, as_json=as_json, lines=_lines(view))
 
 
