@@ -6,7 +6,7 @@ from edge_node.decide import Considered, Decision, LinkView
 from edge_node.estimates.clock import Legs
 from edge_node.flight import Flight, ms
 
-KEPT = 32
+KEPT = 16
 
 
 class Decisions:
@@ -34,6 +34,8 @@ def _row(frame_id: int, policy: str, view: LinkView, decision: Decision) -> dict
         "duplicate": decision.duplicate,
         "reason": decision.reason,
         "p_on_time": _rounded(decision.p_on_time),
+        "quality": decision.quality,
+        "energy_j": _rounded(decision.energy_j, 5),
         "hedge_in_ns": None if hedge_at_ns is None else hedge_at_ns - view.now_ns,
         "inputs": _inputs(view),
         "considered": [_candidate(row) for row in decision.considered],
@@ -41,7 +43,7 @@ def _row(frame_id: int, policy: str, view: LinkView, decision: Decision) -> dict
 
 
 def _inputs(view: LinkView) -> dict[str, object]:
-    known = view.offload
+    known, body = view.offload, view.vitals
     return {
         "budget_ms": ms(view.deadline_ns - view.now_ns),
         "link_ready": view.ready,
@@ -52,6 +54,11 @@ def _inputs(view: LinkView) -> dict[str, object]:
         **newest_legs(None if known is None else known.legs),
         "p_local_now": None if view.local is None else _rounded(view.local.p_now),
         "p_local_hedged": None if view.local is None else _rounded(view.local.p_hedged),
+        "critical": view.critical,
+        "may_duplicate": view.may_duplicate,
+        "battery": None if body is None else _rounded(body.battery_fraction),
+        "temperature_c": None if body is None else _rounded(body.temperature_c, 1),
+        "throttle_in_s": None if body is None else _rounded(body.throttle_in_s, 1),
     }
 
 
@@ -70,8 +77,12 @@ def _candidate(row: Considered) -> dict[str, object]:
         "worker": row.worker,
         "p_on_time": _rounded(row.p_on_time),
         "why_not": row.why_not,
+        "quality": row.quality,
+        "energy_j": _rounded(row.energy_j, 5),
+        "cost": _rounded(row.cost),
+        "score": _rounded(row.score),
     }
 
 
-def _rounded(chance: float | None) -> float | None:
-    return None if chance is None else round(chance, 4)
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)

@@ -9,6 +9,7 @@ from edge_node.estimates.forecast import Forecast
 from edge_node.vitals import Vitals
 
 NS_PER_MS = 1_000_000
+BYTES_PER_MB = 1e6
 
 
 class Path(str, Enum):
@@ -90,11 +91,13 @@ class LinkView:
     may_duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Considered:
     """One candidate: its chance to answer from the frame's own pixels in time, and why it was not taken.
 
-    ``quality`` of its JPEG; ``energy_j`` on the headset, ``cost`` in megabytes sent; the ``score`` is higher for better.
+    ``p_remote`` is the chance of the worker's answer alone, after ``samples`` of the link; ``p_on_time`` counts the run
+    here that stands behind it too. ``quality`` of its JPEG; ``energy_j`` on the headset; ``loss`` of quality, 0 to 1;
+    the ``score`` is higher for better. Filled in while a frame is decided, never changed afterwards.
     """
 
     path: Path
@@ -102,9 +105,17 @@ class Considered:
     p_on_time: float
     why_not: str = ""
     quality: int | None = None
-    energy_j: float | None = None
-    cost: float | None = None
-    score: float | None = None
+    energy_j: float = 0.0
+    payload_bytes: int = 0
+    score: float = 0.0
+    p_remote: float = 0.0
+    samples: int = 0
+    loss: float = 0.0
+
+    @property
+    def cost(self) -> float:
+        """Megabytes sent."""
+        return self.payload_bytes / BYTES_PER_MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

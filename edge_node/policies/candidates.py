@@ -15,40 +15,9 @@ from schemas.documents import SplitConfig
 
 NS_PER_S = 1_000_000_000
 BITS_PER_BYTE = 8
-BYTES_PER_MB = 1e6
 UNKNOWN_CHIP = ChipView(power=POWERS["host"], run_ns=0)
 TOO_LATE = "a whole run must begin before a head would be done: allow frames a longer deadline"
 NEEDS_THE_SLOT = "a critical frame's own run needs the slot at once"
-
-
-@dataclass(slots=True, kw_only=True)
-class Candidate:
-    """One way. ``p_remote`` is the chance of the worker's answer alone, ``p_on_time`` counts the run behind it too."""
-
-    path: Path
-    worker: str | None
-    p_remote: float
-    p_on_time: float
-    samples: int
-    energy_j: float
-    payload_bytes: int
-    loss: float
-    quality: int | None = None
-    why_not: str = ""
-    score: float = 0.0
-
-    def told(self) -> Considered:
-        """As people may see it."""
-        return Considered(
-            path=self.path,
-            worker=self.worker,
-            p_on_time=self.p_on_time,
-            why_not=self.why_not,
-            quality=self.quality,
-            energy_j=self.energy_j,
-            cost=self.payload_bytes / BYTES_PER_MB,
-            score=self.score,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +56,12 @@ class Limits:
         return f"{kbps:.0f} kbit/s, allowed are {most:.0f}"
 
 
-def candidates(view: LinkView, limits: Limits, *, local: LocalView) -> list[Candidate]:
+def candidates(view: LinkView, limits: Limits, *, local: LocalView) -> list[Considered]:
     """The local run first, then the split, then the pictures from the best quality down."""
     chip = view.chip or UNKNOWN_CHIP
     run_j = chip.power.run_j(chip.run_ns)
     rows = [
-        Candidate(
+        Considered(
             path=Path.LOCAL,
             worker=None,
             p_remote=0.0,
@@ -111,7 +80,7 @@ def candidates(view: LinkView, limits: Limits, *, local: LocalView) -> list[Cand
     return rows
 
 
-def _offloads(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) -> Sequence[Candidate]:
+def _offloads(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) -> Sequence[Considered]:
     budget_ns, hedge_in_ns = view.deadline_ns - view.now_ns, local.hedge_at_ns - view.now_ns
     p_behind = local.p_now if view.critical else local.p_hedged
     encode_j = chip.power.run_j(chip.power.encode_ns)
@@ -124,7 +93,7 @@ def _offloads(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView)
             payload_bytes=rung.payload_bytes, awake_ns=min(forecast.predicted_ns, budget_ns)
         )
         rows.append(
-            Candidate(
+            Considered(
                 path=Path.OFFLOAD,
                 worker=view.worker,
                 p_remote=p_remote,
@@ -139,7 +108,7 @@ def _offloads(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView)
     return rows
 
 
-def _split(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) -> Candidate:
+def _split(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) -> Considered:
     """The same model as here, bit for bit: so its loss is that of the local run."""
     part, forecast = view.part, view.split
     p_remote, p_run, radio_j = 0.0, 1.0, 0.0
@@ -150,7 +119,7 @@ def _split(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) ->
         why_not = NEEDS_THE_SLOT
     if not why_not and chip.parts_too_late:
         why_not = TOO_LATE
-    return Candidate(
+    return Considered(
         path=Path.SPLIT,
         worker=part.worker if part else None,
         p_remote=p_remote,

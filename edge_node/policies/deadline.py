@@ -5,8 +5,8 @@ where both fail. Who about equals the surest way is chosen by score. What must s
 Rows are built in ``candidates``, judged in ``scoring``; when the way may change is known in ``steps``.
 """
 
-from edge_node.policies.base import Decision, LinkView, Path, blocked_by, stay
-from edge_node.policies.candidates import Candidate, Limits, candidates
+from edge_node.policies.base import Considered, Decision, LinkView, Path, blocked_by, stay
+from edge_node.policies.candidates import Limits, candidates
 from edge_node.policies.joule_price import JoulePrice
 from edge_node.policies.scoring import best, score, turn_down_the_less_sure, turn_down_the_unlikely
 from edge_node.policies.steps import Ladder, Steps
@@ -67,7 +67,7 @@ class DeadlinePolicy:
             self._frame_ns = min(gap_ns, round(self._frame_ns * 1.05))
         self._deadline_ns = view.deadline_ns
 
-    def _judge(self, rows: list[Candidate], view: LinkView) -> None:
+    def _judge(self, rows: list[Considered], view: LinkView) -> None:
         """Write scores, and why a row cannot be taken."""
         here = self._steps.at
         price = self._joule.at(view.vitals, now_ns=view.now_ns)
@@ -82,7 +82,7 @@ class DeadlinePolicy:
         tolerance = TOLERANCE + (HOT_TOLERANCE - TOLERANCE) * self._joule.heat
         turn_down_the_less_sure(rows, tolerance=tolerance)
 
-    def _settle(self, rows: list[Candidate], wanted: Candidate | None, now_ns: int) -> Candidate:
+    def _settle(self, rows: list[Considered], wanted: Considered | None, now_ns: int) -> Considered:
         """The row to take. Moves up and down; the first row is the run here, the net under all others."""
         steps = self._steps
         last = best([row for row in rows if row.path is steps.at])
@@ -100,7 +100,7 @@ class DeadlinePolicy:
             self._ladder = Ladder()
         return self._on_rung(rows, taken, now_ns)
 
-    def _on_rung(self, rows: list[Candidate], taken: Candidate, now_ns: int) -> Candidate:
+    def _on_rung(self, rows: list[Considered], taken: Considered, now_ns: int) -> Considered:
         if taken.path is not Path.OFFLOAD:
             return taken
         rungs = {row.quality: row for row in rows if row.path is Path.OFFLOAD}
@@ -108,7 +108,7 @@ class DeadlinePolicy:
         may_keep = last is not None and not last.why_not
         return rungs[self._ladder.settle(taken.quality, may_keep=may_keep, now_ns=now_ns)]
 
-    def _decision(self, rows: list[Candidate], taken: Candidate, reason: str, view: LinkView) -> Decision:
+    def _decision(self, rows: list[Considered], taken: Considered, reason: str, view: LinkView) -> Decision:
         duplicate, p_on_time = self._duplicate(taken, view)
         taken.why_not = ""
         for row in rows:
@@ -123,10 +123,10 @@ class DeadlinePolicy:
             p_on_time=p_on_time,
             quality=taken.quality,
             energy_j=taken.energy_j,
-            considered=tuple([row.told() for row in rows]),
+            considered=tuple(rows),
         )
 
-    def _duplicate(self, taken: Candidate, view: LinkView) -> tuple[bool, float]:
+    def _duplicate(self, taken: Considered, view: LinkView) -> tuple[bool, float]:
         """Whether a whole run begins here at once too, and the chance then.
 
         Always for critical frames. For others where it is worth a token, and the chip has joules to spare.
@@ -142,7 +142,7 @@ class DeadlinePolicy:
         return False, taken.p_on_time
 
 
-def _reason(rows: list[Candidate], taken: Candidate, wanted: Candidate | None) -> str:
+def _reason(rows: list[Considered], taken: Considered, wanted: Considered | None) -> str:
     if taken.path is not Path.LOCAL:
         return f"{taken.p_remote:.2f} to be back in time"
     if wanted is None or wanted is taken:

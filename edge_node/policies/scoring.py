@@ -6,25 +6,22 @@ minus (quality's weight times loss, plus a joule's price times joules, plus cost
 
 from collections.abc import Iterable, Sequence
 
-from edge_node.policies.base import Path
-from edge_node.policies.candidates import BYTES_PER_MB, Candidate
+from edge_node.policies.base import Considered, Path
 from schemas.deployments import Weights
 
 LEAST_SAMPLES = 3  # of the link, before it is believed
 NAMES = {Path.LOCAL: "staying", Path.OFFLOAD: "a picture", Path.SPLIT: "the split"}
 
 
-def score(rows: Iterable[Candidate], weights: Weights, *, joule_price: float) -> None:
+def score(rows: Iterable[Considered], weights: Weights, *, joule_price: float) -> None:
     """Write every row's score."""
     for row in rows:
-        row.score = -(
-            weights.quality * row.loss
-            + joule_price * row.energy_j
-            + weights.cost * row.payload_bytes / BYTES_PER_MB
-        )
+        row.score = -(weights.quality * row.loss + joule_price * row.energy_j + weights.cost * row.cost)
 
 
-def turn_down_the_unlikely(rows: Iterable[Candidate], *, floor: float, floor_here: float, here: Path) -> None:
+def turn_down_the_unlikely(
+    rows: Iterable[Considered], *, floor: float, floor_here: float, here: Path
+) -> None:
     """Of ways that leave: those the link does not promise enough for. ``here``: where the last frame went."""
     for row in rows:
         if row.why_not or row.path is Path.LOCAL:
@@ -36,7 +33,7 @@ def turn_down_the_unlikely(rows: Iterable[Candidate], *, floor: float, floor_her
             row.why_not = f"only {row.p_remote:.2f} to be back in time, asked are {asked:.2f}"
 
 
-def turn_down_the_less_sure(rows: Sequence[Candidate], *, tolerance: float) -> None:
+def turn_down_the_less_sure(rows: Sequence[Considered], *, tolerance: float) -> None:
     """All that are not about as sure as the surest way that may be taken."""
     surest = max((row for row in rows if not row.why_not), key=_chance, default=None)
     if surest is None:
@@ -46,14 +43,14 @@ def turn_down_the_less_sure(rows: Sequence[Candidate], *, tolerance: float) -> N
             row.why_not = f"{NAMES[surest.path]} is surer: {surest.p_on_time:.3f} against {row.p_on_time:.3f}"
 
 
-def best(rows: Iterable[Candidate]) -> Candidate | None:
+def best(rows: Iterable[Considered]) -> Considered | None:
     """The best score of those that may be taken; the first of equals."""
     return max((row for row in rows if not row.why_not), key=_score, default=None)
 
 
-def _chance(row: Candidate) -> float:
+def _chance(row: Considered) -> float:
     return row.p_on_time
 
 
-def _score(row: Candidate) -> float:
+def _score(row: Considered) -> float:
     return row.score

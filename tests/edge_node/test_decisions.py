@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 
 from edge_node.decide import Considered, Decision, LinkView, LocalView, PartView, Path
 from edge_node.decisions import KEPT, Decisions
+from edge_node.device_class import Thermal
 from edge_node.estimates.clock import Legs
 from edge_node.estimates.route import Route
 from edge_node.flight import Flight
+from edge_node.vitals import Vitals
 
 MOST_BYTES = 64 * 1024
-LONGEST_ID = "w" * 64
+MOST_WAYS = 7  # local, split, and a picture of five qualities
+LONGEST_ID = "w" * 32
 LONGEST_REASON = "r" * 200
 
 
@@ -40,11 +43,28 @@ def test_a_row_says_what_was_known_weighed_and_decided():
     local = LocalView(p_now=0.95, p_hedged=0.123456, hedge_at_ns=1070 * MS)
     forecast = Route().forecast(payload_bytes=9_000, way=Path.OFFLOAD.value, now_ns=1000 * MS)
     view = LinkView(
-        worker="w-1", ready=True, now_ns=1000 * MS, deadline_ns=1100 * MS, offload=forecast, local=local
+        worker="w-1",
+        ready=True,
+        now_ns=1000 * MS,
+        deadline_ns=1100 * MS,
+        offload=forecast,
+        local=local,
+        may_duplicate=True,
+        vitals=Vitals(battery_fraction=2 / 3, temperature_c=41.26, thermal=Thermal.NOMINAL),
     )
     rows = (
-        Considered(path=Path.OFFLOAD, worker="w-1", p_on_time=0.98765432),
-        Considered(path=Path.LOCAL, worker=None, p_on_time=0.95, why_not="as sure"),
+        Considered(
+            path=Path.OFFLOAD,
+            worker="w-1",
+            p_on_time=0.98765432,
+            quality=60,
+            energy_j=0.0231234,
+            payload_bytes=20_000,
+            score=-0.0431234,
+        ),
+        Considered(
+            path=Path.LOCAL, worker=None, p_on_time=0.95, why_not="as sure", energy_j=0.02, score=-0.12
+        ),
     )
     kept = Decisions()
     kept.note(flight(7), view, offload(p_on_time=0.98765432, considered=rows), policy="deadline")
@@ -63,10 +83,33 @@ def test_a_row_says_what_was_known_weighed_and_decided():
         "newest_downlink_ms": None,
         "p_local_now": 0.95,
         "p_local_hedged": 0.1235,
+        "critical": False,
+        "may_duplicate": True,
+        "battery": 0.6667,
+        "temperature_c": 41.3,
+        "throttle_in_s": None,
     }
     assert row["considered"] == [
-        {"path": "offload", "worker": "w-1", "p_on_time": 0.9877, "why_not": ""},
-        {"path": "local", "worker": None, "p_on_time": 0.95, "why_not": "as sure"},
+        {
+            "path": "offload",
+            "worker": "w-1",
+            "p_on_time": 0.9877,
+            "why_not": "",
+            "quality": 60,
+            "energy_j": 0.02312,
+            "cost": 0.02,
+            "score": -0.0431,
+        },
+        {
+            "path": "local",
+            "worker": None,
+            "p_on_time": 0.95,
+            "why_not": "as sure",
+            "quality": None,
+            "energy_j": 0.02,
+            "cost": 0.0,
+            "score": -0.12,
+        },
     ]
 
 
@@ -91,7 +134,7 @@ def test_uplink_worker_and_downlink_are_told_apart():
     assert [row["inputs"][name] for name in names] == [5.0, 7.0, 2.0]
 
 
-def test_the_newest_32_are_kept_oldest_first():
+def test_the_newest_are_kept_oldest_first():
     kept = Decisions()
     for frame_id in range(KEPT + 9):
         kept.note(flight(frame_id), LinkView(worker=None, ready=True), offload(), policy="offload")
@@ -116,9 +159,22 @@ def test_rows_of_the_longest_words_are_json_and_below_64_kib(p_on_time, p_now, n
         offload=forecast,
         local=local,
     )
-    row = Considered(path=path, worker=LONGEST_ID, p_on_time=2 / 3, why_not=LONGEST_REASON)
+    row = Considered(
+        path=path,
+        worker=LONGEST_ID,
+        p_on_time=2 / 3,
+        why_not=LONGEST_REASON,
+        quality=100,
+        energy_j=1 / 3,
+        payload_bytes=123_457,
+        score=-2 / 3,
+    )
     decision = Decision(
-        path=path, worker=LONGEST_ID, reason=LONGEST_REASON, p_on_time=p_on_time, considered=(row, row)
+        path=path,
+        worker=LONGEST_ID,
+        reason=LONGEST_REASON,
+        p_on_time=p_on_time,
+        considered=(row,) * MOST_WAYS,
     )
     kept = Decisions()
     for frame_id in range(2 * KEPT):

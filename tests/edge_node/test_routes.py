@@ -4,8 +4,8 @@ import pytest
 
 from edge_node.decide import Path
 from edge_node.estimates.work import PING
-from edge_node.replies import RemoteReply
 from edge_node.picture_sizes import FIRST_BYTES
+from edge_node.replies import RemoteReply
 from edge_node.routes import WORKERS, Routes
 from edge_node.workers import PartWanted
 from schemas.messages import Task, Timing

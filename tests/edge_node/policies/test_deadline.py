@@ -1,13 +1,14 @@
 """The policy ``deadline`` told chances: up slowly, down at once, and never back and forth. And two to compare with."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from policy_views import BUDGET_NS, FRAME_NS, MS, Chance, S, rung, view
 
-from edge_node.decide import POLICIES, LinkView, LocalView, Path, Rung
+from edge_node.decide import POLICIES, Path
 from edge_node.policies.deadline import DOWN_SHARE, TOLERANCE
 from edge_node.policies.scoring import LEAST_SAMPLES
 from edge_node.policies.steps import (
@@ -20,39 +21,7 @@ from edge_node.policies.steps import (
 )
 from schemas.documents import SplitConfig
 
-MS = 1_000_000
-S = 1000 * MS
-FRAME_NS = 33 * MS
 FLOOR = 0.5
-BUDGET_NS = 100 * MS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chance:
-    """A forecast that says one chance, whatever the budget."""
-
-    p: float
-    samples: int = 50
-    p95_ns: int = 30 * MS
-    predicted_ns: int = 20 * MS
-
-    def p_at(self, budget_ns):
-        assert 0 < budget_ns <= BUDGET_NS
-        return self.p
-
-    def at(self, fraction):
-        assert fraction == 0.95
-        return self.p95_ns
-
-
-def rung(p=0.9, *, quality=80, payload_bytes=20_000, **fields):
-    return Rung(quality=quality, payload_bytes=payload_bytes, forecast=Chance(p=p, **fields))
-
-
-def view(p=0.9, *, now_ns=0, p_now=0.9, p_hedged=0.9, **fields):
-    local = LocalView(p_now=p_now, p_hedged=p_hedged, hedge_at_ns=now_ns + 60 * MS)
-    known = {"worker": "w-1", "ready": True, "offloads": (rung(p),), "local": local}
-    return LinkView(now_ns=now_ns, deadline_ns=now_ns + BUDGET_NS, **{**known, **fields})
 
 
 class Rider:

@@ -1,0 +1,43 @@
+"""What the tests of the policy ``deadline`` tell it: chances, rungs, a body and a chip."""
+
+from dataclasses import dataclass
+
+from edge_node.decide import ChipView, LinkView, LocalView, Rung
+from edge_node.device_class import Thermal
+from edge_node.energy import POWERS
+from edge_node.vitals import Vitals
+
+MS = 1_000_000
+S = 1000 * MS
+FRAME_NS = 33 * MS
+BUDGET_NS = 100 * MS
+COOL = Vitals(battery_fraction=0.9, temperature_c=35.0, thermal=Thermal.NOMINAL)
+CHIP = ChipView(power=POWERS["xr-slow"], run_ns=20 * MS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chance:
+    """A forecast that says one chance, whatever the budget."""
+
+    p: float
+    samples: int = 50
+    p95_ns: int = 30 * MS
+    predicted_ns: int = 20 * MS
+
+    def p_at(self, budget_ns):
+        assert 0 < budget_ns <= BUDGET_NS
+        return self.p
+
+    def at(self, fraction):
+        assert fraction == 0.95
+        return self.p95_ns
+
+
+def rung(p=0.9, *, quality=80, payload_bytes=20_000, **fields):
+    return Rung(quality=quality, payload_bytes=payload_bytes, forecast=Chance(p=p, **fields))
+
+
+def view(p=0.9, *, now_ns=0, p_now=0.9, p_hedged=0.9, **fields):
+    local = LocalView(p_now=p_now, p_hedged=p_hedged, hedge_at_ns=now_ns + 60 * MS)
+    known = {"worker": "w-1", "ready": True, "offloads": (rung(p),), "local": local, "chip": CHIP}
+    return LinkView(now_ns=now_ns, deadline_ns=now_ns + BUDGET_NS, **{**known, **fields})
