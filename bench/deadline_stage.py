@@ -80,10 +80,24 @@ def prepare(folder: Path) -> Material:
 
 
 class Stage:
-    """A running site; a context manager. ``name`` is its folder's; a tamperer makes the worker's replies bad."""
+    """A running site; a context manager.
+
+    Args:
+        material: what it plays with.
+        headsets: by id.
+        name: of its folder.
+        tamperer: makes the worker's replies bad.
+        own_sessions: False where priorities are to count between its processes and ours.
+    """
 
     def __init__(
-        self, material: Material, headsets: Mapping[str, Plan], *, name: str, tamperer: Tamperer | None = None
+        self,
+        material: Material,
+        headsets: Mapping[str, Plan],
+        *,
+        name: str,
+        tamperer: Tamperer | None = None,
+        own_sessions: bool = True,
     ) -> None:
         self.headsets = dict(headsets)
         self._tamperer = tamperer
@@ -92,7 +106,9 @@ class Stage:
         self.claims: dict[str, dict[str, Any]] = {}
         self._material = material
         self.folder = material.folder / name
-        self._cast = Cast(folder=self.folder, site=SITE, mosquitto=material.mosquitto)
+        self._cast = Cast(
+            folder=self.folder, site=SITE, mosquitto=material.mosquitto, own_sessions=own_sessions
+        )
         self._frozen_pid = 0
         self._restart: Future[None] | None = None
         self._open = ExitStack()

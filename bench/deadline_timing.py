@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from bench.deadline_real import policy_here
 from bench.deadline_stage import Plan, Stage, prepare
 from bench.deadline_witness import Witness
 from edge_node.decide import POLICIES
+from edge_node.thread_priority import prompt_thread
+from headway.children import Child, start
 from headway.report import quantiles
 
 FRAMES = {"quick": 1_500, "full": 20_000}
@@ -67,12 +69,14 @@ def _aim(what: str, at_most: float, measured: float | None) -> dict[str, Any]:
 
 
 def book_keeping(policy: str, *, frames: int) -> dict[str, Any]:
-    """Microseconds per frame of everything that the journey does, one policy."""
+    """Microseconds per frame of everything that the journey does, one policy; on a thread as a headset's frame thread is."""
     drive = Drive(policy=policy, deadline_ms=DEADLINE_MS, seed=SEED)
-    spent_us = [spent_ns / 1000 for spent_ns in drive.run(frames)]
+    with prompt_thread() as priority:
+        spent_us = [spent_ns / 1000 for spent_ns in drive.run(frames)]
     return {
         "policy": policy,
         "frames": len(spent_us),
+        "frame_thread": priority.value,
         "calls_per_frame": round(drive.calls / frames, 1),
         "outcomes": drive.outcomes(),
         "us_per_frame": quantiles(spent_us, (50, 99, 100)),
@@ -82,20 +86,29 @@ def book_keeping(policy: str, *, frames: int) -> dict[str, Any]:
 def second_process(*, blocks: int, block_s: float) -> dict[str, Any]:
     """Latencies of frames computed on this host, with and without a saturated second process, in mixed blocks."""
     plan = Plan(policy="local", deadline_ms=SLOW_DEADLINE_MS, device_class="host", linked=False)
-    kinds = [True, False] * blocks
-    random.Random(SEED).shuffle(kinds)
+    kinds = in_pairs(blocks, rng=random.Random(SEED))
     with tempfile.TemporaryDirectory(prefix="headway-bench-") as folder:
         material = prepare(Path(folder))
-        with Witness() as witness, Stage(material, {HEADSET: plan}, name="second") as stage:
+        site = Stage(material, {HEADSET: plan}, name="second", own_sessions=False)
+        with Witness() as witness, site as stage:
             time.sleep(WARM_S)
             events = stage.folder / "drawn.jsonl"
             events.write_bytes(_whole_lines(stage.folder / f"{HEADSET}.jsonl") * 200)  # work for every block
             with _recorder(events, material.ring, stage.folder / "drawn.mp4") as recorder:
                 spans = [_block(recorder, is_busy, block_s=block_s) for is_busy in kinds]
-                recorder.kill()
             frames = [line for line in stage.finish() if line["kind"] == "frame"]
-        host = witness.facts()
-    return _compared(frames, kinds, spans) | {"blocks": len(kinds), "variant": material.variant, "host": host}
+            thread = stage.claims[HEADSET].get("frame_thread")
+    return compared(frames, kinds, spans) | {
+        "blocks": len(kinds),
+        "variant": material.variant,
+        "frame_thread": thread,
+        "host": witness.facts(),
+    }
+
+
+def in_pairs(pairs: int, *, rng: random.Random) -> list[bool]:
+    """Busy and idle blocks, one of each in every pair, in an order by chance: what the host does besides hits both."""
+    return [kind for _ in range(pairs) for kind in rng.sample([True, False], 2)]
 
 
 def _whole_lines(path: Path) -> bytes:
@@ -103,29 +116,35 @@ def _whole_lines(path: Path) -> bytes:
     return content[: content.rfind(b"\n") + 1]
 
 
-def _recorder(events: Path, ring: Path, out: Path) -> subprocess.Popen[bytes]:
-    """The second process itself, stopped until a block wants it."""
-    command = [sys.executable, "-m", "edge_node.record", str(events), str(ring), str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    time.sleep(WARM_S)  # it lowers its own priority and reads its lines first
-    if process.poll() is not None:
-        raise ChildProcessError("the second process ended at once: its reason is on stderr above")
-    process.send_signal(signal.SIGSTOP)
-    return process
+@contextmanager
+def _recorder(events: Path, ring: Path, out: Path) -> Iterator[Child]:
+    """The second process itself, stopped until a block wants it; it has our session, as it has its headset's."""
+    command = [sys.executable, "-m", "bench.deadline_second", str(events), str(ring), str(out)]
+    child = start("second", command, logs=events.parent, grace_s=0.0, own_session=False)
+    try:
+        time.sleep(WARM_S)  # it lowers its own priority and reads its lines first
+        os.kill(child.pid, signal.SIGSTOP)
+        yield child
+    finally:
+        if child.running:
+            os.kill(child.pid, signal.SIGKILL)  # a stopped process hears nothing gentler
+        child.stop()
+        child.rest()
 
 
-def _block(recorder: subprocess.Popen[bytes], is_busy: bool, *, block_s: float) -> Span:
-    recorder.send_signal(signal.SIGCONT if is_busy else signal.SIGSTOP)
+def _block(recorder: Child, is_busy: bool, *, block_s: float) -> Span:
+    if not recorder.running:
+        raise ChildProcessError(f"the second process ended:\n{recorder.tail()}")
+    os.kill(recorder.pid, signal.SIGCONT if is_busy else signal.SIGSTOP)
     begin_ns = time.monotonic_ns() + round(SETTLE_S * NS_PER_S)
     time.sleep(block_s)
-    if recorder.poll() is not None:
-        raise ChildProcessError("the second process ran out of work: give it more lines to draw")
     return begin_ns, time.monotonic_ns()
 
 
-def _compared(
+def compared(
     frames: Sequence[Mapping[str, Any]], kinds: Sequence[bool], spans: Sequence[Span]
 ) -> dict[str, Any]:
+    """Latencies of saturated and idle blocks, and by how much the former's p99 is above the latter's."""
     latencies: dict[bool, list[float]] = {True: [], False: []}
     for is_busy, (begin_ns, end_ns) in zip(kinds, spans, strict=True):
         latencies[is_busy] += [
@@ -138,6 +157,5 @@ def _compared(
         "idle_ms": idle,
         "frames": {"saturated": len(latencies[True]), "idle": len(latencies[False])},
         "ratio_p99": ratio,
-        "niceness": 10,
         "cores": os.cpu_count(),
     }

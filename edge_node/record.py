@@ -21,10 +21,10 @@ from edge_node.errors import SourceError
 from edge_node.live import SLOTS, Word, map_live
 from edge_node.render import draw
 from edge_node.ring import open_ring
+from edge_node.thread_priority import BEHIND, stand_back
 from edge_node.walk import HEIGHT_PX, WIDTH_PX
 
 CODEC = "mp4v"
-NICENESS = 10
 IDLE_END_S = 3.0  # a live run that answers nothing for so long is over
 POLL_S = 0.02
 LIVE = "live"
@@ -119,13 +119,14 @@ def _present(lines: Iterable[Line | None]) -> Iterator[Line]:
 
 def main(arguments: list[str]) -> int:
     """Record as the arguments say; returns the exit code."""
-    os.nice(NICENESS)
     cv2.setNumThreads(1)
     events, ring, out, *rest = arguments
     try:
         if rest[:1] == [LIVE]:
+            stand_back()  # frames are being answered beside it
             frames = follow(Path(events), Path(ring), Path(out), fps=float(rest[1]))
-        else:
+        else:  # after the run, where it must come to its end too
+            os.nice(BEHIND)
             frames = record(Path(events), Path(ring), Path(out))
     except (SourceError, OSError) as error:
         sys.stderr.write(f"{error}\n")

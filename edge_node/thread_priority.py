@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from enum import Enum
 
 LOWEST_REALTIME = 1
+BEHIND = 10
 
 
 class Priority(str, Enum):
@@ -26,6 +27,16 @@ def make_thread_nice(niceness: int, /) -> None:
     """Lower the calling thread's priority; elsewhere than on Linux that would lower the whole process's."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+
+
+def stand_back() -> None:
+    """Let this whole process, while it has one thread, run only where nothing else wants a core (Linux), or less often.
+
+    A lower share alone does not help whoever is woken: it waits until the turn of the other is over.
+    """
+    os.nice(BEHIND)
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 @contextmanager

@@ -28,6 +28,7 @@ class Cast:
     mosquitto: Path
     port: int | None = None
     listen: str = "127.0.0.1:0"
+    own_sessions: bool = True  # of the children, see ``children.start``
     broker: EmbeddedMosquitto | None = field(default=None, init=False)
     manager_url: str = field(default="", init=False)
     children: dict[str, Child] = field(default_factory=dict, init=False)
@@ -95,7 +96,9 @@ class Cast:
         command = ["node", "run", "--id", headset, "--site", self.site]
         command += ["--broker", broker_url or self.broker_url, "--state", str(self.folder / headset)]
         command += ["--source-file", str(self._write_source(headset, source)), "--json", *arguments]
-        self.children[headset] = start(headset, headway_command(*command), logs=self.logs)
+        self.children[headset] = start(
+            headset, headway_command(*command), logs=self.logs, own_session=self.own_sessions
+        )
 
     def _write_source(self, headset: str, source: str) -> Path:
         """A file with the source that only this user reads; removed with the headset's end."""
@@ -118,7 +121,7 @@ class Cast:
                 path.unlink(missing_ok=True)
 
     def _start(self, name: str, arguments: list[str]) -> dict[str, object]:
-        child = start(name, headway_command(*arguments), logs=self.logs)
+        child = start(name, headway_command(*arguments), logs=self.logs, own_session=self.own_sessions)
         self.children[name] = child
         return child.ready(timeout_s=READY_S)
 

@@ -114,8 +114,13 @@ def headway_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "headway", *arguments]
 
 
-def start(name: str, command: list[str], *, logs: Path, grace_s: float = GRACE_S) -> Child:
+def start(
+    name: str, command: list[str], *, logs: Path, grace_s: float = GRACE_S, own_session: bool = True
+) -> Child:
     """Start a room as a child; once asked to end it has ``grace_s`` for it.
+
+    In a session of its own it does not hear Ctrl-C, and Linux may share the cores between sessions before it looks
+    at priorities: where those are to count between children, they share ours.
 
     Raises:
         ChildError: the program cannot be started.
@@ -129,7 +134,7 @@ def start(name: str, command: list[str], *, logs: Path, grace_s: float = GRACE_S
                 stdin=subprocess.PIPE,  # held open: its end tells the leash that we are gone
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                start_new_session=True,
+                start_new_session=own_session,
             )
     except OSError as error:
         raise ChildError(f"{name} cannot be started: {error}") from error

@@ -1,7 +1,9 @@
 """The drive that times the journey: the same course every time, every frame answered, only calls into it counted."""
 
+import random
+
 from bench.deadline_drive import Drive
-from bench.deadline_timing import _compared
+from bench.deadline_timing import compared, in_pairs
 
 
 def test_a_driven_journey_answers_every_frame_the_same_way_each_time():
@@ -19,6 +21,12 @@ def test_a_driven_journey_answers_every_frame_the_same_way_each_time():
 
 def test_blocks_are_compared_by_the_frames_scheduled_in_them():
     frames = [{"scheduled_ns": at, "latency_ms": 26.0 if at < 10 else 20.0} for at in range(20)]
-    row = _compared(frames, [True, False], [(0, 10), (10, 20)])
+    row = compared(frames, [True, False], [(0, 10), (10, 20)])
     assert row["ratio_p99"] == 1.3
     assert row["frames"] == {"saturated": 10, "idle": 10}
+
+
+def test_every_pair_has_one_block_of_each_kind():
+    kinds = in_pairs(8, rng=random.Random(1))
+    assert all(sorted(kinds[at : at + 2]) == [False, True] for at in range(0, 16, 2))
+    assert len({tuple(kinds[at : at + 2]) for at in range(0, 16, 2)}) == 2

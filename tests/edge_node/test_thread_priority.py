@@ -1,12 +1,13 @@
 """Priorities of threads: a prompt one is prompt only for its block, and nothing it starts is."""
 
 import os
+import subprocess
 import sys
 import threading
 
 import pytest
 
-from edge_node.thread_priority import Priority, prompt_thread
+from edge_node.thread_priority import BEHIND, Priority, prompt_thread
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no priorities of threads")
 
@@ -38,3 +39,11 @@ def test_a_block_that_fails_gives_the_priority_back():
     with pytest.raises(ZeroDivisionError), prompt_thread():
         1 / 0  # noqa: B018 - anything that fails
     assert os.sched_getscheduler(0) == before
+
+
+def test_a_process_that_stands_back_runs_only_where_nobody_else_wants_a_core():
+    ask = "import os; from edge_node.thread_priority import stand_back; stand_back(); print(os.sched_getscheduler(0), os.nice(0))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    policy, niceness = done.stdout.split()
+    assert int(policy) == os.SCHED_IDLE
+    assert int(niceness) == os.nice(0) + BEHIND
