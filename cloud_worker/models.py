@@ -80,17 +80,8 @@ def hands_kitchen(
     Raises:
         WorkerConfigError: the engine is missing or a model file is absent; names the fix.
     """
-    if variant not in VARIANTS:
-        raise WorkerConfigError(f"no variant {variant!r} of the hand models: choose {' or '.join(VARIANTS)}")
-    row = RUNTIMES[row_of(runtime)]
-    files = {
-        part: _file(folder, f"{name}_{variant}", suffixes=row.suffixes) for part, name in HAND_FILES.items()
-    }
-    if absent := [str(path) for path in files.values() if not path.is_file()]:
-        raise WorkerConfigError(
-            f"no model file {' and '.join(absent)}: pass the folder that holds it with --models, "
-            f"or choose another --runtime"
-        )
+    suffixes = RUNTIMES[row_of(runtime)].suffixes
+    files = _hand_files(folder, variant=variant, suffixes=suffixes)
     options = RuntimeOptions(providers=providers)
     try:
         engine = open_runtime(row_of(runtime), options=replace(options, conversions=conversions))
@@ -101,7 +92,7 @@ def hands_kitchen(
     digest = hashlib.sha256(files["landmark"].read_bytes()).digest()
     config = HandsConfig(max_hands=max_hands)
     where = KernelPath(runtime=row_of(runtime), options=options, threads=threads)
-    packaged = packaged_models(folder, task=Task.HANDS.name.lower(), suffixes=row.suffixes)
+    packaged = packaged_models(folder, task=Task.HANDS.name.lower(), suffixes=suffixes)
     parts = Proofs(
         part_models([files["landmark"], *packaged], runtime=part_engine, threads=threads),
         prove=partial(prove_in_child, where=where),
@@ -130,6 +121,19 @@ def hands_kitchen(
         runtimes={engine.name: engine.version},
         parts=parts,
     )
+
+
+def _hand_files(folder: Path, /, *, variant: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """The model file of every part of the hand task; refuses a variant or a folder without one."""
+    if variant not in VARIANTS:
+        raise WorkerConfigError(f"no variant {variant!r} of the hand models: choose {' or '.join(VARIANTS)}")
+    files = {part: _file(folder, f"{name}_{variant}", suffixes=suffixes) for part, name in HAND_FILES.items()}
+    if absent := [str(path) for path in files.values() if not path.is_file()]:
+        raise WorkerConfigError(
+            f"no model file {' and '.join(absent)}: pass the folder that holds it with --models, "
+            f"or choose another --runtime"
+        )
+    return files
 
 
 def _file(folder: Path, name: str, /, *, suffixes: tuple[str, ...]) -> Path:
