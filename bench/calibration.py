@@ -53,4 +53,4 @@ def bins(stated: Shares, came: Shares) -> list[dict[str, Any]]:
 def calibration_error(stated: Shares, came: Shares) -> float:
     """Distance of stated from come, by tenths, weighted by how many there are (ECE)."""
     rows = bins(stated, came)
-    return sum(row["frames"] * abs(row["stated"] - row["came"]) for row in rows) / len(stated)
+    return float(sum(row["frames"] * abs(row["stated"] - row["came"]) for row in rows) / len(stated))

@@ -138,7 +138,8 @@ def _palm() -> Path:
 
 
 def _pictures(video: Path, *, most: int) -> list[RGB]:
-    capture, pictures = cv2.VideoCapture(str(video)), []
+    capture = cv2.VideoCapture(str(video))
+    pictures: list[RGB] = []
     try:
         while len(pictures) < most:
             read, picture = capture.read()

@@ -38,7 +38,8 @@ class Frames:
         """Sums of a column over so many frames in turn; what is left over at the end is left out."""
         column: Column = getattr(self, name)
         whole = len(column) // frames * frames
-        return column[:whole].reshape(-1, frames).sum(axis=1)
+        sums: Column = column[:whole].reshape(-1, frames).sum(axis=1)
+        return sums
 
 
 def frames_of(seen: Seen) -> Frames:

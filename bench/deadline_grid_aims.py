@@ -44,7 +44,7 @@ def _is_free(bound: Row) -> bool:
 
 def _is_frugal(chosen: Row, bound: Row) -> bool:
     near = chosen["hit"] >= bound["hit"] - MOST_BEHIND
-    return near and chosen["local_runs"] <= MOST_LOCAL_SHARE * bound["local_runs"]
+    return bool(near and chosen["local_runs"] <= MOST_LOCAL_SHARE * bound["local_runs"])
 
 
 def _hits_alike(row: Row) -> bool:

@@ -103,7 +103,7 @@ def _first_after_ms(frames: Sequence[Event], path: str, since_ns: int) -> float 
     return round((min(answers) - since_ns) / NS_PER_MS, 1) if answers else None
 
 
-def quantiles(values: Sequence[float], percents: Sequence[int]) -> dict[str, float | None]:
+def quantiles(values: Sequence[float], percents: Sequence[float]) -> dict[str, float | None]:
     """``{"p50": …}`` in the unit of the values; None where there are none."""
     if not values:
         return {f"p{percent}": None for percent in percents}
