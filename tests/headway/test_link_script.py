@@ -6,11 +6,12 @@ from statistics import median
 
 import pytest
 
-from headway.link_script import read_script, spec_of
+from headway.link_script import ALWAYS, KINDS, read_script, spec_of
 from headway.link_spec import Direction, Jitter, Leg, LinkSpecError, Phase, Window
 from headway.link_trace import is_ping_log, read_delays, read_deliveries
 
-RECORDED = Path(__file__).parents[3] / "shared" / "data" / "network"
+REPOSITORY = Path(__file__).parents[2]
+RECORDED = REPOSITORY.parent / "shared" / "data" / "network"
 
 PING = """PING edge (10.0.0.1) 56(84) bytes of data.
 64 bytes from edge: icmp_seq=2 ttl=64 time=190 ms
@@ -121,3 +122,25 @@ def test_recorded_logs_keep_every_round_trip():
         assert (min(rtts_ms), max(rtts_ms)) == pytest.approx((least, most), abs=1)  # shown in three digits
         assert sum(rtts_ms) / len(rtts_ms) == pytest.approx(mean, rel=0.01)
         assert least < median(rtts_ms) < mean + 1
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "examples").glob("link-*.yaml")), ids=lambda path: path.stem
+)
+def test_an_example_is_a_script_that_ends_as_it_began(path):
+    spec = spec_of(read_script(path))
+    assert (spec.phases[-1].up, spec.cuts != ()) == (spec.phases[0].up, True)
+
+
+def test_the_guide_names_every_kind_of_row_with_the_fields_it_has():
+    guide = (REPOSITORY / "docs" / "guides" / "integrator.md").read_text(encoding="utf-8")
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2]
+        for line in guide.splitlines()
+        if line.startswith("| `")
+    }
+    for what, kind in KINDS.items():
+        own = [name for name in (*kind.needs, *kind.may) if name != "direction"]
+        assert [word.strip(" `") for word in rows[f"`{what}`"].split(",")] == own, what
+    assert all(f"`{name}`" in guide for name in ALWAYS)
+    assert {what for what, kind in KINDS.items() if "direction" not in kind.may} == {"cut", "delay-trace"}
