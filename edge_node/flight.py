@@ -60,6 +60,8 @@ class Flight:
     remote: Stage = Stage.IDLE
     sent_ns: int = 0
     hedge_now: bool = False
+    regions: int = 0  # that a run of it looks into first, as far as was known when it was scheduled
+    due_ns: int = 0  # when something may have to be done about it again
     hedge_at_ns: int | None = None  # asked for by the policy, where that is before the latest safe start
     p_on_time: float | None = None  # as it was estimated before anything was known
     reason: str = ""
@@ -93,11 +95,22 @@ class Flight:
         return self.answer is not None and self.answer.result_frame_id != self.frame_id
 
     @property
+    def can_be_hedged(self) -> bool:
+        """Whether a whole run may be begun for it; a tail that is here already ends it sooner."""
+        tail = self.jobs[JobKind.TAIL]
+        has_tail = tail is Stage.WAITING or tail is Stage.RUNNING
+        return self.captured is not None and self.jobs[JobKind.WHOLE] is Stage.IDLE and not has_tail
+
+    @property
+    def has_job(self) -> bool:
+        """Whether the local slot works on it, or will."""
+        stages = self.jobs.values()
+        return Stage.RUNNING in stages or Stage.WAITING in stages
+
+    @property
     def is_open(self) -> bool:
         """Whether some way still works on it."""
-        return self.remote in {Stage.RUNNING, Stage.OVERDUE} or any(
-            stage in {Stage.WAITING, Stage.RUNNING} for stage in self.jobs.values()
-        )
+        return self.remote is Stage.RUNNING or self.remote is Stage.OVERDUE or self.has_job
 
 
 def ms(duration_ns: int | None) -> float | None:

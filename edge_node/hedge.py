@@ -43,6 +43,20 @@ def latest_local_start_ns(
     return deadline_ns - local_p999_ns - margin_ns
 
 
+def clear_of_captures_ns(latest_ns: int, *, local_ns: int, newest_capture_ns: int, interval_ns: int) -> int:
+    """An earlier start for a run that would be in the way of one that begins at a capture, the newest or a later one.
+
+    Captures are ``interval_ns`` apart. Runs that leave no time between two captures cannot be cleared: ``latest_ns``.
+    """
+    if not 0 < local_ns < interval_ns:
+        return latest_ns
+    after_ns = (latest_ns - newest_capture_ns) % interval_ns  # the capture before
+    before_ns = latest_ns - after_ns
+    if before_ns >= newest_capture_ns and after_ns < local_ns:
+        return before_ns - local_ns
+    return min(latest_ns, before_ns + interval_ns - local_ns)
+
+
 def carry_at_ns(*, deadline_ns: int, budget_ns: int, lateness_ns: int, margins: HedgeMargins) -> int:
     """The last moment at which an older result can still be moved forward in time.
 

@@ -15,11 +15,13 @@ from edge_node.answers import Answers, close
 from edge_node.decide import POLICIES, Decision, LocalView, Path, Policy
 from edge_node.decisions import Decisions
 from edge_node.estimates.quantiles import Quantiles
+from edge_node.evidence import Evidence
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
-from edge_node.hedge import JourneyLimits, carry_at_ns, latest_local_start_ns
+from edge_node.hedge import JourneyLimits
 from edge_node.jobs import Engine, JobDone, JobKind
 from edge_node.local_way import LocalWay
+from edge_node.moments import Moments
 from edge_node.perceive import Perception
 from edge_node.remote import Remote
 from edge_node.replies import RemoteReply
@@ -28,7 +30,9 @@ from schemas.documents import SplitConfig
 from schemas.messages import Task
 
 NS_PER_MS = 1_000_000
-LATENESS_QUANTILE = 0.999
+PACED_NS = (
+    50_000_000  # frames leave at their pace while the newest left no longer ago: an interval and a half
+)
 WAKES = 480  # a few seconds of them
 KEPT_HERE_FRAMES = 60  # for want of time for parts, before what is known of parts is doubted
 NO_TIME_FOR_PARTS = "a whole run must begin before a head would be done: allow frames a longer deadline"
@@ -59,7 +63,11 @@ class Journey:
         self._on_switch = on_switch
         self._new_trace = new_trace
         self._limits = limits or JourneyLimits()
-        self._flights: dict[int, Flight] = {}
+        self._flights: dict[int, Flight] = {}  # without an answer, or with a job in the slot; oldest first
+        self._evidence = Evidence(due_ns=self._evidence_due_ns, look=self._look_again)
+        self._moments = Moments(
+            perception=perception, answers=self.answers, lateness=self.lateness, limits=self._limits
+        )
         self.local = LocalWay(
             engine=engine,
             perception=perception,
@@ -70,6 +78,7 @@ class Journey:
         )
         self._out = WayOut(remote=remote, local=self.local, answers=self.answers, flights=self._flights)
         self._mode = Path.LOCAL
+        self._left_ns: int | None = None  # when the newest frame left
         self._kept_here = 0  # frames since parts were last doubted
         self.reason = "no frame was scheduled yet"  # of the newest decision
         self.use(config)
@@ -105,6 +114,8 @@ class Journey:
             mode=self._mode,
         )
         self._flights[frame_id] = flight
+        self._moments.on_capture(scheduled_ns)
+        self._look()
         pushed_out = self.answers.ledger.schedule(
             frame_id,
             scheduled_ns=scheduled_ns,
@@ -112,7 +123,7 @@ class Journey:
             captured=captured is not None,
             skipped=skipped,
         )
-        if pushed_out is not None:
+        if pushed_out is not None:  # it had no answer, so it is among these
             close(self._flights[pushed_out.frame_id], pushed_out)
         if captured is None:
             self.answers.carry(flight, now_ns=now_ns)
@@ -122,16 +133,16 @@ class Journey:
 
     def on_job_done(self, done: JobDone, *, now_ns: int) -> None:
         """A local run really ended; the device may still need time."""
-        self.perception.on_done(done, thermal=self.remote.thermal)
+        encoding = self._left_ns is not None and done.started_ns - self._left_ns <= PACED_NS
+        self.perception.on_done(done, thermal=self.remote.thermal, encoding=encoding)
         self.tick(now_ns)
 
     def on_reply(self, reply: RemoteReply, *, now_ns: int) -> None:
         """A worker answered a frame or a ping."""
         self.remote.note(reply, policy=self._policy, now_ns=now_ns)
         about_frame = reply.task is not Task.PING and not reply.ask
-        flight = self._flights.get(reply.frame_id) if about_frame else None
-        if flight is not None:
-            self._out.hear(flight, reply, now_ns=now_ns)
+        if about_frame:
+            self._hear(reply, now_ns=now_ns)
         self.tick(now_ns)
 
     def on_link_trouble(self, reason: str, *, now_ns: int) -> None:
@@ -146,14 +157,16 @@ class Journey:
         if perceived is not None:
             self.local.take(perceived, now_ns=now_ns)
         self.remote.probe(self._policy, now_ns=now_ns)
+        self._look()
         for flight in list(self._flights.values()):
             self._advance(flight, now_ns=now_ns)
+        self._evidence.tick(now_ns)
         self.local.fill(now_ns=now_ns)
 
     def next_due_ns(self) -> int | None:
         """When ``tick`` has something to do again; None while nothing waits for time."""
-        dues = [self.perception.due_ns, self.remote.next_probe_ns(self._policy)]
-        dues.extend(self._next_due_of(flight) for flight in self._flights.values())
+        dues = [self.perception.due_ns, self.remote.next_probe_ns(self._policy), self._evidence.due_ns]
+        dues.extend(flight.due_ns for flight in self._flights.values())
         return min((due for due in dues if due is not None), default=None)
 
     def finish(self, *, now_ns: int) -> None:
@@ -161,11 +174,31 @@ class Journey:
         for flight in list(self._flights.values()):
             if flight.answer is None and not self.answers.carry(flight, now_ns=now_ns):
                 self.answers.give_up(flight, now_ns=now_ns)
-            self._land(flight)
+            del self._flights[flight.frame_id]
+            self._on_line(flight)
+        for flight in self._evidence.all():
+            self._evidence.pop(flight.frame_id)
+            self._on_line(flight)
+
+    def _look(self) -> None:
+        self._moments.look(self.local.engine, thermal=self.remote.thermal)
+
+    def _hear(self, reply: RemoteReply, *, now_ns: int) -> None:
+        flight = self._flights.get(reply.frame_id)
+        if flight is not None:
+            self._out.hear(flight, reply, now_ns=now_ns)
+            return
+        flight = self._evidence.get(reply.frame_id)
+        if flight is None:
+            return
+        self._evidence.pop(flight.frame_id)
+        self._flights[flight.frame_id] = flight  # a tail may have to be run for it, which teaches
+        self._out.hear(flight, reply, now_ns=now_ns)
 
     # -- where a frame goes first ------------------------------------------------------------------
 
     def _send_off(self, flight: Flight, captured: Captured, *, now_ns: int) -> None:
+        flight.regions = len(self.answers.rois(flight))
         view = self._out.view(flight, local=self._local_view(flight, now_ns=now_ns), now_ns=now_ns)
         decision = self._policy.decide(view)
         if decision.path is Path.SPLIT and self._is_too_late_for_parts(flight, now_ns=now_ns):
@@ -176,30 +209,32 @@ class Journey:
         self.decisions.note(flight, view, decision, policy=self.config.policy)
         self._note_mode(flight, decision.path, decision.reason)
         self._out.begin(flight, captured, decision, now_ns=now_ns)
+        if flight.remote is Stage.RUNNING:
+            self._left_ns = now_ns
 
     def _local_view(self, flight: Flight, *, now_ns: int) -> LocalView:
         """What a whole run here could do for a frame, by how long such runs lately took."""
-        free_ns = max(now_ns, self.perception.due_ns or now_ns)
-        hedge_at_ns = max(free_ns, self._hedge_at_ns(flight))
-        times = self.perception.durations
+        free_ns = self.perception.free_ns(now_ns)
+        hedge_at_ns = max(free_ns, self._moments.latest_start_ns(flight, mode=flight.mode))
+        times, regions = self.perception.times, flight.regions
         return LocalView(
-            p_now=times.share_below(flight.deadline_ns - free_ns),
-            p_hedged=times.share_below(flight.deadline_ns - hedge_at_ns),
+            p_now=times.share_below(flight.deadline_ns - free_ns, regions=regions),
+            p_hedged=times.share_below(flight.deadline_ns - hedge_at_ns, regions=regions),
             hedge_at_ns=hedge_at_ns,
         )
 
     def _is_too_late_for_parts(self, flight: Flight, *, now_ns: int) -> bool:
         """Whether the whole run would have to begin before a head is usually done: then it may as well begin now."""
         share = self.local.engine.share(JobKind.HEAD)
-        head_ns = self.perception.duration_ns(JobKind.HEAD, 0.5, share=share)
-        return now_ns + head_ns >= self._hedge_at_ns(flight, mode=Path.SPLIT)
+        head_ns = self.perception.times.usual_ns(JobKind.HEAD, 0.5, share=share)
+        return now_ns + head_ns >= self._moments.latest_start_ns(flight, mode=Path.SPLIT)
 
     def _doubt_parts(self) -> None:
         """While none run nothing is learned of parts, and one slow run would keep every later frame here."""
         self._kept_here += 1
         if self._kept_here >= KEPT_HERE_FRAMES:
             self._kept_here = 0
-            self.perception.forget_parts()
+            self.perception.times.forget_parts()
 
     def _note_mode(self, flight: Flight, path: Path, reason: str) -> None:
         flight.mode, flight.reason, self.reason = path, reason, reason
@@ -215,67 +250,42 @@ class Journey:
             self._policy.on_loss("a reply is missing")
         if flight.answer is None:
             self._help(flight, now_ns=now_ns)
-        if flight.answer is None and now_ns >= flight.scheduled_ns + self._limits.patience_ns:
+        if flight.answer is None:
+            if now_ns < flight.scheduled_ns + self._limits.patience_ns:
+                overdue_ns = self._out.overdue_at_ns(flight)
+                flight.due_ns = self._moments.open_due_ns(flight, mode=self._mode, overdue_ns=overdue_ns)
+                return
             self.answers.give_up(flight, now_ns=now_ns)
             self._land(flight)
-            return
-        worn_out = now_ns >= flight.scheduled_ns + self._limits.evidence_ns
-        if flight.answer is not None and (not flight.is_open or worn_out):
+        elif flight.has_job and now_ns < flight.scheduled_ns + self._limits.evidence_ns:
+            flight.due_ns = self._evidence_due_ns(flight)
+        elif flight.is_open and now_ns < flight.scheduled_ns + self._limits.evidence_ns:
+            del self._flights[flight.frame_id]
+            self._evidence.await_reply(flight)
+        else:
             self._land(flight)
 
     def _help(self, flight: Flight, *, now_ns: int) -> None:
         """Hedge, then carry, when it is time."""
-        if self._can_hedge(flight) and (flight.hedge_now or now_ns >= self._hedge_at_ns(flight)):
+        moments = self._moments
+        if flight.can_be_hedged and (
+            flight.hedge_now or now_ns >= moments.hedge_at_ns(flight, mode=self._mode)
+        ):
             self.local.queue(flight, now_ns=now_ns)
-        if now_ns >= self._carry_due_ns(flight):
+        if now_ns >= moments.carry_at_ns(flight):
             self.answers.carry(flight, now_ns=now_ns)
 
-    def _carry_due_ns(self, flight: Flight) -> int:
-        """When to stop waiting: a little before the deadline, or at it with a held result that a late wake cannot spoil."""
-        lateness_ns = self.lateness.at(LATENESS_QUANTILE)
-        ready_ns = self.perception.due_ns if self.perception.held_frame == flight.frame_id else None
-        if ready_ns is not None and ready_ns <= flight.deadline_ns - lateness_ns:
-            return flight.deadline_ns
-        return carry_at_ns(
-            deadline_ns=flight.deadline_ns,
-            budget_ns=flight.deadline_ns - flight.scheduled_ns,
-            lateness_ns=lateness_ns,
-            margins=self._limits.margins,
-        )
+    def _evidence_due_ns(self, flight: Flight) -> int:
+        return self._moments.evidence_due_ns(flight, overdue_ns=self._out.overdue_at_ns(flight))
 
-    def _can_hedge(self, flight: Flight) -> bool:
-        """Whether a whole run may be begun for it; a tail that is here already ends it sooner."""
-        untried = flight.jobs[JobKind.WHOLE] is Stage.IDLE
-        has_tail = flight.jobs[JobKind.TAIL] in {Stage.WAITING, Stage.RUNNING}
-        return flight.captured is not None and untried and not has_tail
-
-    def _hedge_at_ns(self, flight: Flight, *, mode: Path | None = None) -> int:
-        """When a whole run has to begin at the latest; a tail of another frame may hold the slot just then."""
-        local_ns = self.perception.durations.at(0.999)
-        if (mode or flight.mode) is Path.SPLIT:
-            share = self.local.engine.share(JobKind.TAIL)
-            local_ns += self.perception.duration_ns(JobKind.TAIL, 0.999, share=share)
-        latest_ns = latest_local_start_ns(
-            deadline_ns=flight.deadline_ns,
-            budget_ns=flight.deadline_ns - flight.scheduled_ns,
-            local_p999_ns=local_ns,
-            lateness_ns=self.lateness.at(LATENESS_QUANTILE),
-            margins=self._limits.margins,
-        )
-        return latest_ns if flight.hedge_at_ns is None else min(latest_ns, flight.hedge_at_ns)
-
-    def _next_due_of(self, flight: Flight) -> int:
-        """The next moment at which something may have to be done about a frame."""
-        limits = self._limits
-        dues = [flight.scheduled_ns + (limits.patience_ns if flight.answer is None else limits.evidence_ns)]
-        if flight.remote is Stage.RUNNING:
-            dues.append(self._out.overdue_at_ns(flight))
-        if flight.answer is None:
-            if self._can_hedge(flight):
-                dues.append(self._hedge_at_ns(flight))
-            if self.answers.has_memory:
-                dues.append(self._carry_due_ns(flight))
-        return min(dues)
+    def _look_again(self, flight: Flight, now_ns: int) -> bool:
+        """The time of an answered frame has come: whether its reply is still awaited."""
+        if self._out.is_missing(flight, now_ns=now_ns):
+            self._policy.on_loss("a reply is missing")
+        if now_ns < flight.scheduled_ns + self._limits.evidence_ns:
+            return True
+        self._on_line(flight)
+        return False
 
     def _land(self, flight: Flight) -> None:
         del self._flights[flight.frame_id]

@@ -12,12 +12,13 @@ from edge_node.answers import Answers
 from edge_node.decide import Path
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
-from edge_node.hedge import is_worth_starting
+from edge_node.hedge import TENTH, is_worth_starting
 from edge_node.jobs import Engine, Job, JobKind
 from edge_node.perceive import Perceived, Perception
 from inference.tasks.hands_split import Returned
 
 TRIAL_FRAME = -1  # no frame has this id
+SLOW = 0.99  # of the newest runs: what one is taken for where another waits behind it
 ORDER = (JobKind.TAIL, JobKind.WHOLE, JobKind.HEAD)
 WAYS = {JobKind.WHOLE: Path.LOCAL, JobKind.HEAD: Path.SPLIT, JobKind.TAIL: Path.SPLIT}
 
@@ -92,7 +93,8 @@ class LocalWay:
             self._drop(oldest, kind, "superseded", now_ns=now_ns)
 
     def _those_waiting(self, kind: JobKind) -> list[Flight]:
-        return [flight for flight in self._flights.values() if flight.jobs[kind] is Stage.WAITING]
+        """Oldest first: one that was answered long ago may have come back for its tail."""
+        return sorted((f for f in self._flights.values() if _waits(f, kind)), key=_frame_id)
 
     def _drop(self, flight: Flight, kind: JobKind, result: str, *, now_ns: int) -> None:
         flight.jobs[kind] = Stage.ENDED
@@ -105,56 +107,84 @@ class LocalWay:
 
         The newest starts even where it will be late: it teaches the tracker, and without that one slow run
         would make every later one look hopeless for ever. So does the tail of a frame that was carried, if nothing else waits.
+        An older one that can wait no longer goes before a newest that can.
         """
         if self.perception.busy:
             return
+        waiting: dict[JobKind, list[Flight]] = {}
+        for flight in self._flights.values():
+            for kind, stage in flight.jobs.items():
+                if stage is Stage.WAITING:
+                    waiting.setdefault(kind, []).append(flight)
+        if not waiting and not self._trial_wanted:
+            return
         late_tails = []
-        for kind in ORDER:
-            waiting = self._those_waiting(kind)
-            for flight in waiting[:-1]:
-                if not self._is_worth_starting(flight, kind, now_ns=now_ns):
-                    self._drop(flight, kind, "no time left", now_ns=now_ns)
-            for flight in [f for f in waiting if f.answer is not None and f.jobs[kind] is Stage.WAITING]:
-                if kind is JobKind.TAIL and flight.is_carried:
-                    late_tails.append(flight)
-                else:
-                    self._drop(flight, kind, "not needed", now_ns=now_ns)
-        open_ones = [
-            (flight, kind) for kind in ORDER for flight in self._those_waiting(kind) if flight.answer is None
-        ]
+        for kind, flights in waiting.items():
+            flights.sort(key=_frame_id)
+            late_tails += self._sort_out(flights, kind, now_ns=now_ns)
+        open_ones = {
+            kind: kept
+            for kind in ORDER
+            if (kept := [f for f in waiting.get(kind, ()) if f.answer is None and _waits(f, kind)])
+        }
         self._start_one(open_ones, late_tails, now_ns=now_ns)
 
+    def _sort_out(self, flights: list[Flight], kind: JobKind, *, now_ns: int) -> list[Flight]:
+        """Drop those for which a run would come to nothing; gives the tails that may still teach."""
+        for flight in flights[:-1]:
+            if not self._is_worth_starting(flight, kind, now_ns=now_ns):
+                self._drop(flight, kind, "no time left", now_ns=now_ns)
+        late_tails = []
+        for flight in [f for f in flights if f.answer is not None and _waits(f, kind)]:
+            if kind is JobKind.TAIL and flight.is_carried:
+                late_tails.append(flight)
+            else:
+                self._drop(flight, kind, "not needed", now_ns=now_ns)
+        return late_tails
+
     def _start_one(
-        self, open_ones: list[tuple[Flight, JobKind]], late_tails: list[Flight], *, now_ns: int
+        self, open_ones: dict[JobKind, list[Flight]], late_tails: list[Flight], *, now_ns: int
     ) -> None:
         if open_ones:
-            first = open_ones[0][1]
-            self._start_job(*[row for row in open_ones if row[1] is first][-1])
+            kind, flights = next(iter(open_ones.items()))
+            self._start_job(self._next_of(flights, kind, now_ns=now_ns), kind, now_ns=now_ns)
         elif self._trial_wanted:
-            self._start_trial()
+            self._start_trial(now_ns=now_ns)
         elif late_tails:
-            self._start_job(late_tails.pop(), JobKind.TAIL)
+            self._start_job(late_tails.pop(), JobKind.TAIL, now_ns=now_ns)
         for flight in late_tails:
             self._drop(flight, JobKind.TAIL, "not needed", now_ns=now_ns)
 
+    def _next_of(self, flights: list[Flight], kind: JobKind, *, now_ns: int) -> Flight:
+        """The newest, or the oldest whole run if behind the newest it would be late, and before it neither is."""
+        oldest, newest = flights[0], flights[-1]
+        if kind is not JobKind.WHOLE or oldest is newest:
+            return newest
+        slow_ns = self.perception.times.usual_ns(kind, SLOW, regions=newest.regions)
+        in_a_hurry = now_ns + 2 * slow_ns > _must_end_ns(oldest)
+        both_fit = now_ns + slow_ns <= _must_end_ns(oldest) and now_ns + 2 * slow_ns <= _must_end_ns(newest)
+        return oldest if in_a_hurry and both_fit else newest
+
     def _is_worth_starting(self, flight: Flight, kind: JobKind, *, now_ns: int) -> bool:
         share = (flight.engine or self._engine).share(kind)
-        typical_ns = self.perception.duration_ns(kind, 0.5, share=share)
+        typical_ns = self.perception.times.usual_ns(kind, 0.5, regions=flight.regions, share=share)
         return is_worth_starting(now_ns=now_ns, deadline_ns=flight.deadline_ns, local_p50_ns=typical_ns)
 
-    def _start_job(self, flight: Flight, kind: JobKind) -> None:
+    def _start_job(self, flight: Flight, kind: JobKind, *, now_ns: int) -> None:
         if flight.captured is None:
             raise ValueError(f"frame {flight.frame_id} has no image: it cannot wait for the slot")
         flight.jobs[kind] = Stage.RUNNING
-        self._start(flight, flight.captured, frame_id=flight.frame_id, kind=kind)
+        self._start(flight, flight.captured, frame_id=flight.frame_id, kind=kind, now_ns=now_ns)
 
-    def _start_trial(self) -> None:
+    def _start_trial(self, *, now_ns: int) -> None:
         for flight in reversed(self._flights.values()):
             if flight.captured is not None:
-                self._start(flight, flight.captured, frame_id=TRIAL_FRAME, kind=JobKind.WHOLE)
+                self._start(flight, flight.captured, frame_id=TRIAL_FRAME, kind=JobKind.WHOLE, now_ns=now_ns)
                 return
 
-    def _start(self, flight: Flight, captured: Captured, *, frame_id: int, kind: JobKind) -> None:
+    def _start(
+        self, flight: Flight, captured: Captured, *, frame_id: int, kind: JobKind, now_ns: int
+    ) -> None:
         tail = kind is JobKind.TAIL
         if not tail:
             self._trial_wanted = False  # any run that begins with pixels tries the engine
@@ -167,7 +197,8 @@ class LocalWay:
                 kind=kind,
                 looked=flight.looked if tail else None,
                 returned=flight.returned if tail else (),
-            )
+            ),
+            now_ns=now_ns,
         )
 
     def take(self, perceived: Perceived, *, now_ns: int) -> None:
@@ -190,3 +221,16 @@ class LocalWay:
             )
         elif kind is not JobKind.WHOLE:
             flight.hedge_now = True
+
+
+def _waits(flight: Flight, kind: JobKind) -> bool:
+    return flight.jobs[kind] is Stage.WAITING
+
+
+def _frame_id(flight: Flight) -> int:
+    return flight.frame_id
+
+
+def _must_end_ns(flight: Flight) -> int:
+    """A run that ends later may find its frame carried already."""
+    return flight.deadline_ns - (flight.deadline_ns - flight.scheduled_ns) // TENTH

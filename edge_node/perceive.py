@@ -9,11 +9,10 @@ from typing import Protocol
 
 from edge_node.accelerator import Accelerator
 from edge_node.device_class import DeviceClass, Portion, Segment, Thermal
-from edge_node.estimates.quantiles import Quantiles
 from edge_node.jobs import Engine, Job, JobDone, JobKind
+from edge_node.run_times import RunTimes
 
 MOST_LATE = 2
-PARTS = (JobKind.HEAD, JobKind.TAIL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,23 +58,21 @@ class Perception:
     def __init__(self, starter: Starter, *, accelerator: Accelerator, prior_ns: int) -> None:
         self._starter = starter
         self._accelerator = accelerator
-        self._running: Job | None = None
+        self._running: tuple[Job, int] | None = None  # and since when
         self._held: Perceived | None = None
-        self.durations = Quantiles(prior_ns=prior_ns)  # of whole runs
-        self._parts: dict[JobKind, Quantiles] = {}
-        self.forget_parts()
+        self._held_so: tuple[Thermal, bool] = (
+            Thermal.NOMINAL,
+            False,
+        )  # how hot, and whether frames left meanwhile
+        self.times = RunTimes(prior_ns=prior_ns)
         self.use = SlotUse()
         self.runs: EngineRuns | None = None
 
     def watch(self, engine: Engine) -> None:
-        """Count the runs of this engine from now on; those of the one before are forgotten."""
+        """Count the runs of this engine from now on; those of the one before are forgotten, and its times too."""
         if self.runs is None or self.runs.engine is not engine:
             self.runs = EngineRuns(engine=engine)
-            self.forget_parts()  # another engine's parts take another time
-
-    def forget_parts(self) -> None:
-        """Take parts for their share of a whole run again, until they are measured anew."""
-        self._parts = {kind: Quantiles(prior_ns=0) for kind in PARTS}
+            self.times.forget()
 
     @property
     def device(self) -> DeviceClass:
@@ -98,14 +95,17 @@ class Perception:
         done = None if self._held is None else self._held.done
         return None if done is None or done.job.kind is JobKind.HEAD else done.job.frame_id
 
-    def duration_ns(self, kind: JobKind, fraction: float, *, share: float = 1.0) -> int:
-        """How long a job of this kind takes; ``share`` of a whole run stands in until a part was measured."""
-        known = self._parts.get(kind)
-        if known is None or not len(known):
-            return round(share * self.durations.at(fraction))
-        return known.at(fraction)
+    def free_ns(self, now_ns: int) -> int:
+        """When the slot will probably be free: now, when a held result is due, or when what runs usually ends."""
+        if self._held is not None:
+            return max(now_ns, self._held.released_ns)
+        if self._running is None:
+            return now_ns
+        job, since_ns = self._running
+        usual_ns = self.times.usual_ns(job.kind, 0.5, regions=len(job.rois), share=job.engine.share(job.kind))
+        return max(now_ns, since_ns + usual_ns)
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Job, *, now_ns: int) -> None:
         """Begin a job.
 
         Raises:
@@ -113,12 +113,16 @@ class Perception:
         """
         if self.busy:
             raise RuntimeError("the local slot runs one job at a time: wait until it is not busy")
-        self._running = job
+        self._running = (job, now_ns)
         self._starter.start(job)
 
-    def on_done(self, done: JobDone, *, thermal: Thermal) -> None:
-        """Take in a job that really ended; its result is held until the device would have it."""
+    def on_done(self, done: JobDone, *, thermal: Thermal, encoding: bool = False) -> None:
+        """Take in a job that really ended; its result is held until the device would have it.
+
+        ``encoding``: frames were encoded and sent while it ran, or just before.
+        """
         self._running = None
+        self._held_so = (thermal, encoding)
         release = self._accelerator.release(
             portions(done), thermal=thermal, started_ns=done.started_ns, ended_ns=done.ended_ns
         )
@@ -137,8 +141,7 @@ class Perception:
         self._held = None
         duration_ns = held.released_ns - held.done.started_ns
         # a stall of the host says nothing of the next run: remembered whole, it would hedge every frame at once
-        history = self._parts.get(held.done.job.kind, self.durations)
-        history.add(min(duration_ns, MOST_LATE * held.device_ns))
+        self._remember(held.done.job, min(duration_ns, MOST_LATE * held.device_ns))
         self.use.jobs += 1
         self.use.busy_ns += duration_ns
         self.use.host_late += held.host_late
@@ -149,6 +152,12 @@ class Perception:
             self.runs.well += not held.done.failed
             self.runs.failed += held.done.failed
         return held
+
+    def _remember(self, job: Job, duration_ns: int) -> None:
+        if self.runs is None or job.engine is not self.runs.engine:
+            return
+        thermal, encoding = self._held_so
+        self.times.add(job.kind, duration_ns, regions=len(job.rois), thermal=thermal, encoding=encoding)
 
 
 def portions(done: JobDone) -> list[Portion]:

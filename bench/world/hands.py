@@ -33,4 +33,4 @@ def shows(frame_id: int, *, rois: tuple[Roi, ...]) -> HandsResult:
     """What a model finds in this frame when it looks into these regions first."""
     if frame_id % (STAY + LEAVE) < STAY:
         return HandsResult(hands=(HAND,), next_rois=(ROI,), palm_ran=not rois)
-    return HandsResult(palm_ran=True, rejected=len(rois))
+    return HandsResult(palm_ran=not rois, rejected=len(rois))  # one hand at most is looked for, as by default

@@ -1,0 +1,96 @@
+"""Pure core: what runs of this headset's engine take: usually, by the newest; at worst, by very many.
+
+Whole runs are told apart by the regions they look into: with none the palm detector runs too, and it can be known before.
+Heads and tails take a share of a whole run until they were measured. What an engine took before it was warm stands in
+until a later run has ended. Times are passed in.
+"""
+
+from collections import Counter
+
+from edge_node.device_class import Thermal
+from edge_node.estimates.local_times import CAUTION, LocalTimes
+from edge_node.estimates.quantiles import Quantiles
+from edge_node.jobs import JobKind
+
+WARM_UP = 2  # first runs of an engine, which are slower than any later one
+FEW = 60  # runs, two seconds of frames: with fewer the prior is still taken for possible
+MOST_REGIONS = 2  # more of them count as so many
+PARTS = (JobKind.HEAD, JobKind.TAIL)
+ANY_WHOLE = JobKind.WHOLE.value
+
+
+class RunTimes:
+    """Of the engine in place. ``prior_ns`` answers for whole runs until there was one."""
+
+    def __init__(self, *, prior_ns: int) -> None:
+        self._prior_ns = prior_ns
+        self._recent: dict[str, Quantiles] = {}
+        self._many = LocalTimes(prior_ns=prior_ns)
+        self._ended: Counter[JobKind] = Counter()  # runs of this engine, until it is warm
+
+    def forget(self) -> None:
+        """Another engine runs from now on; until it was measured, the newest whole runs stand in."""
+        self._ended.clear()
+        self._many.forget()
+        self.forget_parts()
+
+    def forget_parts(self) -> None:
+        """Take parts for their share of a whole run again, until they are measured anew."""
+        for kind in PARTS:
+            self._drop(kind)
+
+    def add(self, kind: JobKind, duration_ns: int, *, regions: int, thermal: Thermal, encoding: bool) -> None:
+        """A run ended; ``encoding``: frames were encoded and sent during it."""
+        if self._ended[kind] <= WARM_UP:
+            if self._ended[kind] == WARM_UP:
+                self._drop(kind)
+            self._ended[kind] += 1
+        name = _name(kind, regions)
+        for one in {name, kind.value}:
+            self._recent_of(one).add(duration_ns)
+        self._many.add(name, thermal, duration_ns, encoding=encoding)
+
+    def usual_ns(
+        self, kind: JobKind, fraction: float, *, regions: int | None = None, share: float = 1.0
+    ) -> int:
+        """What this fraction of the newest runs did not exceed, whatever they looked into where that is not said.
+
+        ``share`` of a whole run stands for a part that was not measured.
+        """
+        if kind is not JobKind.WHOLE and kind.value in self._recent:
+            return self._recent[kind.value].at(fraction)
+        return round(share * self._whole(regions).at(fraction))
+
+    def share_below(self, duration_ns: int, *, regions: int) -> float:
+        """The share of the newest whole runs that took no longer than this."""
+        return self._whole(regions).share_below(duration_ns)
+
+    def worst_ns(self, kind: JobKind, *, thermal: Thermal, regions: int = 0, share: float = 1.0) -> int:
+        """What a run takes at worst while it is so hot; ``share`` of a whole run stands for a part not measured."""
+        if kind is not JobKind.WHOLE and kind.value in self._recent:
+            return self._many.p999(kind.value, thermal)
+        name = _name(JobKind.WHOLE, regions)
+        worst_ns = self._many.p999(name, thermal)
+        if self._many.count(name, thermal) < FEW:
+            worst_ns = max(worst_ns, round(CAUTION * self._prior_ns))
+        return round(share * worst_ns)
+
+    def _whole(self, regions: int | None) -> Quantiles:
+        known = None if regions is None else self._recent.get(_name(JobKind.WHOLE, regions))
+        return self._recent_of(ANY_WHOLE) if known is None else known
+
+    def _recent_of(self, name: str) -> Quantiles:
+        if name not in self._recent:
+            self._recent[name] = Quantiles(prior_ns=self._prior_ns)
+        return self._recent[name]
+
+    def _drop(self, kind: JobKind) -> None:
+        for regions in range(MOST_REGIONS + 1):
+            self._recent.pop(_name(kind, regions), None)
+            self._many.forget(_name(kind, regions))
+        self._recent.pop(kind.value, None)
+
+
+def _name(kind: JobKind, regions: int) -> str:
+    """What runs are told apart by: parts by their kind alone."""
+    return f"{kind.value} in {min(regions, MOST_REGIONS)}" if kind is JobKind.WHOLE else kind.value
