@@ -5,7 +5,6 @@ What cannot be taken at all says why in ``why_not``. Which row is best is not de
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 from edge_node.energy import POWERS
 from edge_node.estimates.forecast import Forecast
@@ -30,7 +29,7 @@ class Limits:
     ceiling_bytes_per_s: float | None
 
     @classmethod
-    def of(cls, config: SplitConfig) -> Self:
+    def of(cls, config: SplitConfig) -> "Limits":
         """As the config says it."""
         ceiling = config.uplink_ceiling_kbps
         return cls(
