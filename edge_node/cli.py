@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from pydantic import ValidationError
 
 from broker.credentials import read_password
 from broker.errors import RoadError, RoadMisuse
@@ -235,8 +236,12 @@ def _split_config(
     fields = {"policy": policy, "deadline_ms": deadline_ms, "rtt_threshold_ms": rtt_threshold_ms}
     try:
         return SplitConfig.model_validate(fields | {"placement": _placement(placement)})
-    except ValueError as error:
-        raise SettingsError(f"the split config cannot stand: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"the split config cannot stand: {where}{': ' if where else ''}{first['msg']}"
+        ) from error
 
 
 def _placement(text: str | None) -> dict[str, int] | None:

@@ -1,9 +1,12 @@
-"""``node run --placement``: what is no placement is a usage error that says how to write one."""
+"""``node run --placement`` and ``--policy``: what cannot stand is a usage error that says how to write it."""
+
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from edge_node.cli import node
+from schemas.deployments import PolicyName
 
 
 @pytest.mark.parametrize(
@@ -22,3 +25,13 @@ def test_a_placement_that_cannot_stand_is_refused_before_anything_runs(options, 
     shown = CliRunner().invoke(node, command)
     assert shown.exit_code == 2
     assert text in shown.stderr
+
+
+def test_an_unknown_policy_is_refused_in_one_line_that_names_those_there_are(tmp_path):
+    command = ["run", "--id", "hs-1", "--broker", "mqtt://127.0.0.1:1", "--source", "webcam:0"]
+    command += ["--state", str(tmp_path / "state"), "--models", str(tmp_path), "--policy", "nonsense"]
+    shown = CliRunner().invoke(node, command)
+    assert (shown.exit_code, shown.stdout, shown.stderr.count("\n")) == (2, "", 1)
+    assert "policy: " in shown.stderr
+    assert all(f"'{name}'" in shown.stderr for name in get_args(PolicyName))
+    assert not (tmp_path / "state").exists()
