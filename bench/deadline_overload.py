@@ -33,7 +33,7 @@ LOAD = 2.0  # times the capacity
 BUDGET_RUNS = 6.0  # a frame's budget, in runs of the worker
 JITTER = 0.2  # of a period: no headset's clock is the worker's
 CAPACITY_S = {"quick": 2.5, "full": 8.0}
-CELL_S = {"quick": (6.0, 14.0), "full": (40.0, 70.0)}  # the least, and the most on a host that is slow
+CELL_S = {"quick": (6.0, 15.0), "full": (40.0, 70.0)}  # the least, and the most on a host that is slow
 ANSWERS = 25  # of each headset, so that one more or less is no unfairness
 WARM_S = 1.0  # a cell begins with an empty line
 NS_PER_S, NS_PER_MS, NS_PER_US = 1e9, 1e6, 1e3
@@ -194,7 +194,6 @@ def _ratio(over: float | None, under: float | None) -> float | None:
 _AIMS: tuple[tuple[str, str, float, Callable[[Mapping[str, Any]], float | None]], ...] = (
     ("runs begun after their frame's time was over", "at_most", 0, lambda cell: cell["begun_expired"]),
     ("requests without a reply", "at_most", 0, lambda cell: cell["unanswered"]),
-    ("refusal p50 over RTT p50", "at_most", 1.0, lambda cell: cell["refusal_over_rtt"]["p50"]),
     (
         "part of refusals heard within the RTT's p99",
         "at_least",

@@ -72,10 +72,14 @@ class Service:
         )
         self._control.publish(message.topic, message.payload)
 
-    def leave(self, *, timeout_s: float) -> bool:
-        """Refuse new work, finish what runs, say goodbye; False where a run outlasted ``timeout_s``."""
+    def leave(self, *, timeout_s: float, linger_s: float = 0.0) -> bool:
+        """Refuse new work, finish what runs, say goodbye; False where a run outlasted ``timeout_s``.
+
+        ``linger_s``: how long requests are still refused that were sent before their headset heard the goodbye.
+        """
         self._say_goodbye()  # first, so that headsets choose another worker meanwhile
         finished = self._executor.drain(timeout_s=timeout_s)
+        threading.Event().wait(linger_s)
         self._control.close()  # takes its time to flush, in which the last replies leave
         self._data.close()
         return finished

@@ -18,7 +18,7 @@ class SharesConfig:
     """``present_ns``: how long after its last request a headset counts as present, or as hungry after a refusal."""
 
     half_life_ns: int = 4_000_000_000
-    present_ns: int = 1_000_000_000
+    present_ns: int = 4_000_000_000
     forget_ns: int = 40_000_000_000
     headsets: int = 4096
 

@@ -5,6 +5,7 @@ from cloud_worker.shares import Shares, SharesConfig
 from tests.cloud_worker.builders import MS
 
 S = 1_000 * MS
+SHORT = SharesConfig(present_ns=S)
 
 
 def with_shares(config: SharesConfig | None = None, **run_ms: int) -> Shares:
@@ -29,7 +30,7 @@ def test_the_surplus_is_the_part_of_the_hungry_that_got_less():
 
 
 def test_who_got_a_place_or_went_away_is_hungry_no_more():
-    shares = with_shares(a=10, b=20, c=30)
+    shares = with_shares(SHORT, a=10, b=20, c=30)
     shares.refuse("a", now_ns=0)
     shares.refuse("b", now_ns=900 * MS)
     shares.admit("a")
@@ -53,7 +54,7 @@ def test_a_newcomer_begins_level_with_the_poorest_of_those_present():
 
 
 def test_silence_saves_nothing_up():
-    shares = with_shares(silent=1, a=10)
+    shares = with_shares(SHORT, silent=1, a=10)
     for second in range(1, 4):
         shares.see("a", now_ns=second * S)
     shares.see("silent", now_ns=3 * S)

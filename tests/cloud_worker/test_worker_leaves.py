@@ -1,5 +1,6 @@
 """A worker that said goodbye stays gone: no reconnect and no resync calls it online again."""
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,7 +11,8 @@ from broker.road import RoadState, Traffic
 from cloud_worker.presence import Presence
 from schemas.documents import Resync, WorkerPresence, canonical_bytes, parse_document
 from schemas.topics import topic
-from tests.cloud_worker.conftest import SITE, serve, until, who
+from tests.cloud_worker.builders import frame
+from tests.cloud_worker.conftest import SITE, Headset, serve, until, who
 
 
 class Draining:
@@ -20,13 +22,16 @@ class Draining:
 
     def __init__(self) -> None:
         self.meanwhile: Callable[[], None] = lambda: None
+        self.is_drained = threading.Event()
+        self.offered: list[str] = []
 
     def offer(self, request) -> None:
-        raise AssertionError(f"nobody sent {request}")
+        self.offered.append(request.device)
 
     def drain(self, *, timeout_s: float) -> bool:
         assert timeout_s > 0
         self.meanwhile()
+        self.is_drained.set()
         return True
 
 
@@ -113,3 +118,15 @@ def test_a_resync_is_answered_while_the_worker_stays(leaver):
     leaver.timers.pop()()
     until(lambda: len(leaver.seen) == 2, what="the answer")
     assert leaver.seen[-1].online
+
+
+def test_a_request_that_crosses_the_goodbye_still_reaches_who_refuses_it(leaver):
+    road = leaver.broker.road("h-1", traffic=Traffic.DATA)
+    headset = Headset(road)
+    until(lambda: road.state is RoadState.READY, what="the headset's road")
+    leaving = threading.Thread(target=lambda: leaver.service.leave(timeout_s=5, linger_s=1.0))
+    leaving.start()
+    assert leaver.executor.is_drained.wait(5)
+    headset.send(frame())
+    leaving.join(10)
+    assert leaver.executor.offered == ["h-1"]
