@@ -1,14 +1,16 @@
 """Pure core: whether the level of a duration changed for good (Page 1954, two-sided CUSUM on logarithms).
 
 Two charts: one of the logarithms, in deviations learned on the way and cut off so that a single stall is no change,
-and stretched where neighbours are alike, because a level that wanders by itself is no news; one of losses, as a ratio of likelihoods between the rate learned and a link that loses half (or, after an outage,
-hardly any). Who asks resets what it knew and keeps the newest ``run`` samples, which Page's chart says are of the
-new level. Reads no clock: it counts samples.
+and stretched where neighbours are alike, because a level that wanders by itself is no news; one of losses, as a ratio
+of likelihoods between the rate learned and a link that loses half (or, after an outage, hardly any). Who asks resets
+what it knew and keeps the newest ``run`` samples, which are of the new level. Reads no clock: it counts samples.
 """
 
 import math
 from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
+from statistics import median
 
 SLACK = 0.5  # deviations: half the smallest shift that matters
 ALARM = 9.0  # deviations
@@ -18,7 +20,8 @@ MEMORY = 64  # samples over which level and deviation are learned
 PRIOR_DEVIATION = 0.3  # of a logarithm; worth PRIOR_SAMPLES
 PRIOR_SAMPLES = 8
 LEAST_DEVIATION = 0.15  # 15 %: quieter links do not make us nervous
-MOST_RUN = 4  # samples: the sums walk a little before a change, so a long run is not all of the new level
+MOST_RUN = 8  # samples
+SHIFT_OF = 3  # newest samples whose median is the new level
 KINSHIP_NOISE = 0.1  # of a correlation learned over MEMORY samples: less is none
 MOST_KINSHIP = 0.95
 LOSS_ALARM = 7.0  # nats
@@ -34,7 +37,7 @@ class ChangePoint:
         self._alarm = alarm
         self._slack = slack
         self._newest: deque[float] = deque(maxlen=MEMORY)
-        self._level = _LevelChart([], alarm=alarm, slack=slack)
+        self._level = self._new_level()
         self._loss = _LossChart(LEAST_LOSS)
         self.run = 0  # newest samples that belong to the new level, after an alarm
 
@@ -43,8 +46,8 @@ class ChangePoint:
         logarithm = math.log(max(1, value_ns))
         self._newest.append(logarithm)
         if self._level.add(logarithm):
-            self.run = self._level.run
-            self._level = self._new_level(list(self._newest)[-self.run :])
+            self.run = self._level.run(list(self._newest))
+            self._level = self._new_level()
             return True
         return self._judge_losses(lost=False)
 
@@ -57,31 +60,35 @@ class ChangePoint:
             return False
         self.run = self._loss.run
         self._loss = _LossChart(MOST_LOSS if lost else LEAST_LOSS)
-        self._level = self._new_level([])
+        self._level = self._new_level()
         return True
 
-    def _new_level(self, known: Sequence[float]) -> "_LevelChart":
-        return _LevelChart(known, alarm=self._alarm, slack=self._slack)
+    def _new_level(self) -> "_LevelChart":
+        return _LevelChart(alarm=self._alarm, slack=self._slack)
 
 
 class _LevelChart:
     """Sums of what lies above and below the level, less the slack; one of them at the alarm is a change."""
 
-    def __init__(self, known: Sequence[float], *, alarm: float, slack: float) -> None:
+    def __init__(self, *, alarm: float, slack: float) -> None:
         self._alarm = alarm
         self._slack = slack
-        self._seen = len(known)
-        self._mean = math.fsum(known) / len(known) if known else 0.0
+        self._seen = 0
+        self._mean = 0.0
         self._variance = PRIOR_DEVIATION**2
         self._kinship = 0.0  # covariance of neighbours
         self._last_off = 0.0
         self._above = self._below = 0.0
         self._run_above = self._run_below = 0
 
-    @property
-    def run(self) -> int:
-        """For how many samples the higher sum has not been zero, within reason."""
-        return min(MOST_RUN, max(1, self._run_above if self._above >= self._below else self._run_below))
+    def run(self, newest: Sequence[float]) -> int:
+        """How many of the newest are of the new level: beyond half of the way to it, since the sum was last zero."""
+        shift = median(newest[-SHIFT_OF:]) - self._mean
+        most = min(MOST_RUN, self._run_above if self._above >= self._below else self._run_below)
+        beyond = takewhile(
+            lambda log: (log - self._mean) * shift > shift * shift / 2, reversed(newest[-most:])
+        )
+        return max(1, sum(1 for _ in beyond))
 
     def add(self, logarithm: float) -> bool:
         if self._seen == 0:

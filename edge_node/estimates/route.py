@@ -7,11 +7,11 @@ less weight. What left while the link was silent is judged by its like. When the
 newest is forgotten. Stays here: how the estimators hang together. Reads no clock, sends nothing.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 
 from edge_node.estimates.bandwidth import Bandwidth
-from edge_node.estimates.changes import ChangePoint
+from edge_node.estimates.changes import MOST_RUN, ChangePoint
 from edge_node.estimates.clock import ClockOffset, Legs
 from edge_node.estimates.drift import Drift, Guesses
 from edge_node.estimates.forecast import Forecast
@@ -30,7 +30,8 @@ PRIOR_ON_TIME = 0.1  # of a worker nobody has heard of
 PRIOR_WEIGHT = 1.0  # samples
 PING_WEIGHT = 0.25  # a ping neither queues nor runs at the worker
 MAX_PENDING = 256
-KEEP_AT_LEAST = 3  # newest samples kept over a change of level
+KEEP_AT_LEAST = 3  # newest samples kept over a change
+BUNCHED = 0.5  # of the time between two requests: answers closer together than that were held up together
 RATIO_UNIT = 1_000_000  # what "as predicted" is to the change points
 
 
@@ -75,6 +76,14 @@ class _Pending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    payload_bytes: int
+    work_ns: int  # what was expected of the worker
+    total_ns: int | None  # None: it refused
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Moment:
     """What holds for every request that leaves at the same time."""
 
@@ -108,6 +117,8 @@ class Route:
         self._moment: _Moment | None = None  # the last one looked at, until something is learned
         self._heard_ns = 0
         self._lost = False  # something, and nothing was heard since it left
+        self._last = (0, 0)  # when the newest answered request left and when it was answered
+        self._newest: deque[_Answer] = deque(maxlen=MOST_RUN)
         self._pending: OrderedDict[tuple[bool, int], _Pending] = OrderedDict()
 
     def on_sent(self, frame_id: int, *, payload_bytes: int, way: str, now_ns: int) -> None:
@@ -132,16 +143,28 @@ class Route:
 
     def _learn(self, sample: ReplySample, pending: _Pending, *, now_ns: int) -> None:
         """From what left while the link was alive: what piled up behind a stall tells of nothing but the stall."""
-        self._drift.add(sample.total_ns - pending.plain_ns, pending.guesses, now_ns=now_ns)
+        work_ns = pending.plain_ns - pending.transfer_ns
+        if self.changed_at_ns is None or pending.sent_ns >= self.changed_at_ns:
+            self._drift.add(sample.total_ns - pending.plain_ns, pending.guesses, now_ns=now_ns)
         if sample.way != PING:
             self.worker.on_queue(sample.queue_ns, now_ns=now_ns)
             self.worker.on_run(sample.way, sample.decode_ns + sample.run_ns)
-        self._learn_link(sample, pending, now_ns=now_ns)
+        self._learn_link(sample, work_ns=work_ns, total_ns=sample.total_ns, now_ns=now_ns)
 
-    def _learn_link(self, sample: ReplySample, pending: _Pending, *, now_ns: int) -> None:
+    def _learn_link(self, sample: ReplySample, *, work_ns: int, total_ns: int | None, now_ns: int) -> None:
+        """``work_ns`` was expected of the worker; no ``total_ns``: it refused."""
+        transfer_ns = self.bandwidth.transfer_ns(sample.payload_bytes, now_ns=now_ns)
         self.bandwidth.add(sample.payload_bytes, sample.transport_ns, now_ns=now_ns)
-        ratio = RATIO_UNIT * (sample.transport_ns + 1) // (pending.transfer_ns + 1)
-        if self._level.add(ratio):
+        weight = _weight(sample.way == PING)
+        self._newest.append(
+            _Answer(payload_bytes=sample.payload_bytes, work_ns=work_ns, total_ns=total_ns, weight=weight)
+        )
+        bunched = sample.heard_ns - self._last[1] < (sample.sent_ns - self._last[0]) * BUNCHED
+        self._last = (sample.sent_ns, sample.heard_ns)
+        if bunched and sample.transport_ns > transfer_ns:  # held up with the one before, which told of it
+            return
+        if self._level.add(RATIO_UNIT * (sample.transport_ns + 1) // (transfer_ns + 1)):
+            self._judge_anew(max(KEEP_AT_LEAST, self._level.run), now_ns=now_ns)
             self._start_over(now_ns)
 
     def on_loss(self, frame_id: int, *, ping: bool = False, now_ns: int) -> None:
@@ -155,6 +178,9 @@ class Route:
         errors = self._stalled_errors if pending.stalled else self._errors
         errors.add_loss(now_ns=now_ns, weight=_weight(ping))
         if not pending.stalled and self._level.add_loss():
+            keep = max(KEEP_AT_LEAST, self._level.run)
+            self._errors.reset(keep=keep)
+            self.bandwidth.reset(keep=keep)
             self._start_over(now_ns)
 
     def on_refusal(self, sample: ReplySample, *, reason: str, now_ns: int) -> None:
@@ -174,7 +200,8 @@ class Route:
         errors = self._stalled_errors if pending.stalled else self._errors
         errors.add_loss(now_ns=now_ns, weight=_weight(ping))
         if not pending.stalled:
-            self._learn_link(sample, pending, now_ns=now_ns)
+            work_ns = pending.plain_ns - pending.transfer_ns
+            self._learn_link(sample, work_ns=work_ns, total_ns=None, now_ns=now_ns)
 
     def on_load(self, queue_ns: int, *, now_ns: int) -> None:
         """The worker told everybody how long a request would wait; its newer word on a request of ours is better."""
@@ -240,10 +267,18 @@ class Route:
         self.clock.add(sample.sent_ns, received_ns, replied_ns, sample.heard_ns, now_ns=now_ns)
         self.legs = self.clock.legs(sample.sent_ns, received_ns, replied_ns, sample.heard_ns)
 
+    def _judge_anew(self, run: int, *, now_ns: int) -> None:
+        """The newest ``run`` answers are of another level: learn the link from them, and judge them by that."""
+        self.bandwidth.reset(keep=run)
+        self._errors.reset()
+        for answer in list(self._newest)[-run:]:
+            if answer.total_ns is None:
+                self._errors.add_loss(now_ns=now_ns, weight=answer.weight)
+                continue
+            expected_ns = answer.work_ns + self.bandwidth.transfer_ns(answer.payload_bytes, now_ns=now_ns)
+            self._errors.add(answer.total_ns - expected_ns, now_ns=now_ns, weight=answer.weight)
+
     def _start_over(self, now_ns: int) -> None:
-        keep = max(KEEP_AT_LEAST, self._level.run)
-        self._errors.reset(keep=keep)
-        self.bandwidth.reset(keep=keep)
         self._drift.reset()
         self.changes += 1
         self.changed_at_ns = now_ns

@@ -67,6 +67,37 @@ def test_a_new_rate_is_known_ten_frames_after_a_reset():
     assert link.bytes_per_s == pytest.approx(2.5e6, rel=0.2)
 
 
+@pytest.mark.parametrize("rate", [1e6, 20e6])
+def test_after_a_change_the_start_is_what_small_messages_took_and_the_rest_is_the_rate(rate):
+    rng, link = random.Random(6), Bandwidth()
+    now_ns = deliver(link, frames=100, bytes_per_s=5e6, start_ms=4, jitter_ms=0.0, rng=rng)
+    for _ in range(3):
+        now_ns += 33 * MS
+        link.add(20_000, round(4 * MS + 20_000 / rate * S), now_ns=now_ns)
+    link.reset(keep=3)
+    for size in (64, 5_000, 20_000):
+        assert link.transfer_ns(size, now_ns=now_ns) == pytest.approx(4 * MS + size / rate * S, rel=0.1)
+
+
+def test_where_only_small_messages_are_known_a_change_is_one_of_the_start():
+    link = Bandwidth()
+    for index in range(60):
+        link.add(64, (4 if index < 50 else 30) * MS, now_ns=index * 100 * MS)
+    link.reset(keep=8)
+    assert link.start_ns == pytest.approx(30 * MS, rel=0.05)
+    assert link.transfer_ns(20_000, now_ns=6 * S) == pytest.approx(34 * MS, rel=0.05)
+
+
+def test_a_start_is_never_believed_longer_than_a_whole_delivery():
+    link = Bandwidth(prior_start_ns=40 * MS)
+    link.add(20_000, 44 * MS, now_ns=0)
+    for index in range(3):
+        link.add(20_000, 8 * MS, now_ns=index * 33 * MS)
+    link.reset(keep=3)
+    assert 0 <= link.start_ns <= 5 * MS
+    assert link.transfer_ns(20_000, now_ns=S) == pytest.approx(8 * MS, rel=0.05)
+
+
 def test_one_stall_is_no_slow_link():
     rng, link = random.Random(5), Bandwidth()
     now_ns = deliver(link, frames=200, bytes_per_s=10e6, start_ms=4, jitter_ms=0.3, rng=rng)

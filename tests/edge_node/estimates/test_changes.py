@@ -34,6 +34,16 @@ def test_a_doubled_or_halved_level_is_noticed_within_a_few_samples(sigma, within
     assert sorted(delays)[36] <= within  # nine of ten
 
 
+@pytest.mark.parametrize("factor", [3.0, 1 / 3])
+def test_what_is_kept_after_a_change_is_all_of_the_new_level(factor):
+    for seed in range(40):
+        rng, level = random.Random(seed), ChangePoint()
+        for _ in range(100):
+            level.add(noise(rng, median_ms=10, sigma=0.2))
+        after = next(n for n in range(1, 99) if level.add(noise(rng, median_ms=10 * factor, sigma=0.2)))
+        assert 1 <= level.run <= after
+
+
 def test_a_single_stall_is_no_change():
     rng, level = random.Random(2), ChangePoint()
     for _ in range(100):

@@ -172,6 +172,53 @@ def test_a_slower_link_is_believed_within_a_few_frames():
     assert after.p50_ns == pytest.approx((link.start_ms + 12 + link.run_ms) * MS, rel=0.3)
 
 
+@pytest.mark.parametrize(("before", "after"), [(40.0, 8.0), (8.0, 40.0)])
+@pytest.mark.parametrize("sizes", [(20_000, 20_001), (17_000, 23_000)])
+def test_a_new_rate_is_known_five_frames_after_a_step_from_frames_alone(before, after, sizes):
+    for seed in range(8):
+        link = Link(seed=seed, mbit=before, jitter=0.1)
+        for _ in range(300):
+            link.frame(size=link.rng.randrange(*sizes))
+        link.mbit = after
+        for _ in range(5):
+            link.frame(size=link.rng.randrange(*sizes))
+        assert link.route.changes >= 1
+        for size in (20_000, 10_000):
+            truth_ns = (link.start_ms + size * 8 / after / 1000) * MS
+            assert link.route.bandwidth.transfer_ns(size, now_ns=link.now_ns) == pytest.approx(
+                truth_ns, rel=0.25
+            )
+
+
+def test_after_a_step_the_first_answers_are_judged_by_the_new_level():
+    link = Link(jitter=0.1)
+    for _ in range(300):
+        link.frame(size=20_000)
+    link.mbit = 8.0
+    while not link.route.changes:
+        link.frame(size=20_000)
+    slow_ns = round(link.total_ms(20_000) / link.slow * MS)
+    chances = [link.ask(size=20_000).p_at(slow_ns + extra * MS) for extra in (-8, 8)]
+    assert chances[0] < 0.15
+    assert chances[1] > 0.7
+
+
+def test_answers_that_a_stall_held_up_together_are_no_new_level():
+    link = Link(jitter=0.1)
+    for _ in range(100):
+        link.frame()
+    first_ns = link.now_ns + 33 * MS
+    for index in range(6):  # let go at once, 200 ms after the first left
+        sent_ns = first_ns + index * 33 * MS
+        link.route.on_sent(link.next_id + index, payload_bytes=15_000, way=Path.OFFLOAD, now_ns=sent_ns)
+    for index in range(6):
+        sent_ns, heard_ns = first_ns + index * 33 * MS, first_ns + (200 + index) * MS
+        sample = link.sample(15_000, 0, Path.OFFLOAD)
+        held = dataclasses.replace(sample, frame_id=link.next_id + index, sent_ns=sent_ns, heard_ns=heard_ns)
+        link.route.on_reply(held, now_ns=heard_ns)
+    assert link.route.changes == 0
+
+
 def test_a_steady_link_is_not_forgotten():
     link = Link(jitter=0.3)
     for _ in range(6_000):
