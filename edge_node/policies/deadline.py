@@ -13,7 +13,7 @@ from edge_node.policies.steps import Ladder, Steps
 from schemas.documents import SplitConfig
 
 TOLERANCE = 0.005  # chances so near count as equal
-HOT_TOLERANCE = 0.02  # the same for a chip that throttles any moment: it would be late more often soon
+HOT_TOLERANCE = 0.02  # the same for a chip that throttles soon: then it would be late more often
 DOWN_SHARE = 0.7  # of the floor: below it a frame stays, between both it goes where the last one went
 CEILING_SHARE = 0.9  # of the uplink's ceiling: above it frames go only where the last one went
 MARGIN = 0.01  # of score: so much better another way must be, a point of quality or ten millijoules
@@ -79,8 +79,7 @@ class DeadlinePolicy:
                 row.payload_bytes, frame_ns=self._frame_ns, share=share
             )
         turn_down_the_unlikely(rows, floor=self._floor, floor_here=DOWN_SHARE * self._floor, here=here)
-        tolerance = TOLERANCE + (HOT_TOLERANCE - TOLERANCE) * self._joule.heat
-        turn_down_the_less_sure(rows, tolerance=tolerance)
+        turn_down_the_less_sure(rows, tolerance=HOT_TOLERANCE if self._joule.heat else TOLERANCE)
 
     def _settle(self, rows: list[Considered], wanted: Considered | None, now_ns: int) -> Considered:
         """The row to take. Moves up and down; the first row is the run here, the net under all others."""
@@ -136,7 +135,7 @@ class DeadlinePolicy:
         if view.critical:
             return True, taken.p_on_time
         with_two = 1 - (1 - taken.p_remote) * (1 - view.local.p_now)
-        spare = view.may_duplicate and not self._joule.scarce and self._joule.heat == 0.0
+        spare = view.may_duplicate and not self._joule.scarce and not self._joule.heat
         if spare and with_two > taken.p_on_time + TOLERANCE:
             return True, with_two
         return False, taken.p_on_time

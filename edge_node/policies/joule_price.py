@@ -1,8 +1,8 @@
-"""Pure core: what a joule counts, by charge and heat. Remembers heat: moving off the chip cools it only slowly.
+"""Pure core: what a joule counts, by charge and heat. Remembers heat until the headset has cooled.
 
 A chip that is about to throttle makes every joule count more, up to ``HOT_FACTOR`` times, so that ways which heat less
 win before it throttles. Once the frames are elsewhere the chip no longer says that it will throttle: without memory
-they would be back at once.
+they would be back at once. It has cooled when it said nothing for a minute and is ``COOLED_C`` below where it said so.
 """
 
 from edge_node.device_class import Thermal
@@ -10,7 +10,8 @@ from edge_node.vitals import Vitals
 from schemas.documents import SplitConfig
 
 SOON_S = 60.0  # a chip that throttles within this time is hot
-KEEPS_NS = 60_000_000_000  # so long heat is remembered, fading
+KEEPS_NS = 60_000_000_000  # so long heat is remembered at least
+COOLED_C = 3.0
 LOW_BATTERY_FACTOR = 2.0
 HOT_FACTOR = 10.0
 
@@ -22,8 +23,8 @@ class JoulePrice:
         self._weight = config.weights.energy
         self._floor = config.battery_floor
         self._ceiling_c = config.heat_ceiling_c
-        self._peak = 0.0
-        self._peak_ns = 0
+        self._marked_ns = 0  # when and how warm it was when it last said that it is hot
+        self._marked_c = 0.0
         self.heat = 0.0  # 0 cool, 1 throttled or above the ceiling
         self.scarce = False  # charge below the floor
 
@@ -32,13 +33,19 @@ class JoulePrice:
         if vitals is None:
             return self._weight
         said = self._said(vitals)
-        remembered = self._peak * max(0.0, 1 - (now_ns - self._peak_ns) / KEEPS_NS)
-        if said >= remembered:
-            self._peak, self._peak_ns = said, now_ns
-        self.heat = max(said, remembered)
+        if said > 0:
+            self._marked_ns, self._marked_c = now_ns, vitals.temperature_c
+            self.heat = max(said, self.heat)
+        elif self.heat and self._has_cooled(vitals, now_ns=now_ns):
+            self.heat = 0.0
         self.scarce = vitals.battery_fraction < self._floor
         charge = LOW_BATTERY_FACTOR if self.scarce else 1.0
         return self._weight * charge * (1 + (HOT_FACTOR - 1) * self.heat)
+
+    def _has_cooled(self, vitals: Vitals, *, now_ns: int) -> bool:
+        """A machine without a sensor says 0 degrees, and has cooled when the minute is over."""
+        cooler = vitals.temperature_c <= max(0.0, self._marked_c - COOLED_C)
+        return cooler and now_ns - self._marked_ns >= KEEPS_NS
 
     def _said(self, vitals: Vitals) -> float:
         if vitals.thermal is Thermal.THROTTLED:

@@ -212,12 +212,25 @@ def test_a_joule_counts_more_the_nearer_the_throttle_and_from_the_ceiling_on(bod
     assert (body_score < cool_score) is hot
 
 
-def test_heat_is_remembered_for_a_minute_so_that_cooling_does_not_bring_the_frames_back_at_once():
+def test_heat_is_remembered_until_the_headset_has_cooled_so_that_frames_are_not_back_at_once():
     worse = {"p": 0.6, "p_now": 0.999, "p_hedged": 0.963}
+    warm, cool = (replace(SOON, throttle_in_s=None, temperature_c=at_c) for at_c in (42.5, 42.0))
+    hot = replace(SOON, temperature_c=45.0)
     policy = POLICIES["deadline"](SplitConfig())
-    assert ask_for(S, policy=policy, vitals=SOON, **worse).path is Path.OFFLOAD
-    assert ask_for(15 * S, policy=policy, now_ns=2 * S, vitals=COOL, **worse).path is Path.OFFLOAD
-    assert ask_for(S, policy=policy, now_ns=2 * S + KEEPS_NS, vitals=COOL, **worse).path is Path.LOCAL
+    assert ask_for(S, policy=policy, vitals=hot, **worse).path is Path.OFFLOAD
+    assert ask_for(S, policy=policy, now_ns=15 * S, vitals=cool, **worse).path is Path.OFFLOAD
+    after_ns = 2 * S + KEEPS_NS
+    assert ask_for(S, policy=policy, now_ns=after_ns, vitals=warm, **worse).path is Path.OFFLOAD
+    assert ask_for(S, policy=policy, now_ns=after_ns + 2 * S, vitals=cool, **worse).path is Path.LOCAL
+
+
+def test_a_headset_that_cannot_feel_its_heat_has_cooled_after_a_minute():
+    worse = {"p": 0.6, "p_now": 0.999, "p_hedged": 0.963}
+    numb = replace(COOL, temperature_c=0.0)
+    policy = POLICIES["deadline"](SplitConfig())
+    throttled = replace(numb, thermal=Thermal.THROTTLED)
+    assert ask_for(S, policy=policy, vitals=throttled, **worse).path is Path.OFFLOAD
+    assert ask_for(S, policy=policy, now_ns=2 * S + KEEPS_NS, vitals=numb, **worse).path is Path.LOCAL
 
 
 def test_coming_back_for_a_better_score_is_slow_and_for_a_worse_chance_at_once():
