@@ -12,17 +12,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from bench.deadline_agreement import Agreement, measure_agreement
 from bench.deadline_frames import Frames, frames_of, joined
 from bench.deadline_grid_aims import judged
 from bench.deadline_grid_rows import Ran, pooled, row
 from bench.deadline_traces import Trace, traces
-from bench.world.headset import Seen
 from bench.world.load import Load
 from bench.world.run import Setting, simulate
 from edge_node.decide import POLICIES
 from edge_node.energy import POWERS
-from edge_node.hedge import HedgeMargins, latest_local_start_ns
 from schemas.documents import SplitConfig
 
 FRAMES = {"quick": 900, "full": 1500}  # of one run
@@ -30,6 +30,7 @@ RUNS = {"quick": 1, "full": 3}  # of each cell; recordings begin elsewhere in ea
 DEVICES = ("xr-fast", "xr-slow")
 DEADLINES_MS = (20, 33, 50)
 FPS = 30.0
+PRACTISED_RUNS = 400
 LEFT_OUT = {"split": "no model is cut in the simulated world"}
 WORKERS = 2
 NS_PER_MS = 1e6
@@ -101,6 +102,7 @@ def measure(*, scale: str = "quick", progress: Callable[[str], None] = print) ->
     return {
         "frames_of_each_row": FRAMES[scale] * RUNS[scale],
         "traces": [{"trace": trace.name, "assumed": trace.assumed} for trace in found],
+        "practised_runs": PRACTISED_RUNS,
         "traces_missing": missing,
         "policies_left_out": LEFT_OUT,
         "agreement": None if agreement is None else agreement.as_dict(),
@@ -139,6 +141,7 @@ def play(job: Job) -> dict[str, Ran]:
             frames=job.frames,
             seed=job.number + 1,
             fps=FPS,
+            practised_runs=PRACTISED_RUNS,
         )
         seen, counts = simulate(setting)
         ran[policy] = Ran(
@@ -147,21 +150,9 @@ def play(job: Job) -> dict[str, Ran]:
             uplink_bytes=counts["uplink_bytes"],
             busy_ns=seen.busy_ns,
             seconds=job.frames / FPS,
-            hedge_start_ms=_hedge_start_ms(seen, deadline_ms=job.cell.deadline_ms),
+            hedge_start_ms=float(np.median(seen.hedge_in_ns)) / NS_PER_MS,
         )
     return ran
-
-
-def _hedge_start_ms(seen: Seen, *, deadline_ms: int) -> float:
-    deadline_ns = round(deadline_ms * NS_PER_MS)
-    start_ns = latest_local_start_ns(
-        deadline_ns=deadline_ns,
-        budget_ns=deadline_ns,
-        local_p999_ns=seen.local_p999_ns,
-        lateness_ns=seen.late_p999_ns,
-        margins=HedgeMargins(),
-    )
-    return start_ns / NS_PER_MS
 
 
 def cell_rows(

@@ -47,6 +47,7 @@ class Setting:
     bad_replies: float = 0.0  # share that comes twice; half as many are unreadable
     load: Load | None = None  # other headsets at the same worker
     changes: tuple[Change, ...] = ()
+    practised_runs: int = 0  # which its headsets have behind them
 
 
 def simulate(setting: Setting) -> tuple[Seen, Counter[str]]:
@@ -66,6 +67,7 @@ def simulate_site(setting: Setting, *, headsets: int) -> list[tuple[Seen, Counte
     ]
     _plan_faults(setting.faults, agenda, worker=worker, ways=[way for _, way in pairs])
     for headset, _ in pairs:
+        headset.practise(runs=setting.practised_runs)
         headset.run_frames(frames=setting.frames)
     agenda.run(until_ns=round((setting.frames + 2) * NS_PER_S / setting.fps) + FINISH_NS)
     for headset, _ in pairs:

@@ -22,7 +22,13 @@ FAULTS = (
 def setting(policy: str, **changes: object) -> Setting:
     """Twenty seconds of a near worker."""
     config = SplitConfig.model_validate({"policy": policy, "deadline_ms": 50})
-    fields = {"link": LinkSpec.even(delay_ms=1.5), "config": config, "frames": 600, **changes}
+    fields = {
+        "link": LinkSpec.even(delay_ms=1.5),
+        "config": config,
+        "frames": 600,
+        "practised_runs": 400,
+        **changes,
+    }
     return Setting(**fields)  # type: ignore[arg-type]
 
 
