@@ -207,14 +207,17 @@ class Intake:
             return self._shares.is_poorer(device, other, by_ns=run_ns, now_ns=now_ns)
 
         place = self._line.place_for(newcomer, free_ns=self._free_ns(now_ns), now_ns=now_ns, passes=passes)
-        latest_ns = part * (newcomer.request.left_at(now_ns) - newcomer.run_ns)
+        latest_ns = newcomer.request.left_at(now_ns) - newcomer.run_ns
         # at once is never too late, or slots would idle while requests are refused
-        is_late = place.begin_ns > 0 and place.begin_ns >= latest_ns
-        if is_late or len(self._line) >= max(1, part * self._config.depth):
+        late_ns = place.begin_ns - latest_ns if place.begin_ns else -1
+        if part < 1 and place.line_ns:  # going ahead of others makes the line no shorter
+            late_ns = max(late_ns, place.line_ns - part * latest_ns)
+        if late_ns >= 0 or len(self._line) >= max(1, part * self._config.depth):
             self._shares.refuse(device, now_ns=now_ns)
-            wait_ns = place.begin_ns - latest_ns if is_late else place.begin_ns
-            detail = f"{len(self._line)} headsets are in line for {place.begin_ns / 1e6:.0f} ms: try another worker"
-            return self._busy(newcomer.request, detail, wait_ns=wait_ns)
+            detail = (
+                f"{len(self._line)} headsets are in line for {place.line_ns / 1e6:.0f} ms: try another worker"
+            )
+            return self._busy(newcomer.request, detail, wait_ns=late_ns)
         self._shares.admit(device)
         self._line.insert(newcomer, index=place.index)
         return None

@@ -27,10 +27,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where in line, and how long from now a run there is expected to begin."""
+    """Where in line, how long from now a run there is expected to begin, and how long the line is."""
 
     index: int
     begin_ns: int
+    line_ns: int
 
 
 class Line:
@@ -72,7 +73,7 @@ class Line:
             if not (is_late or passes(ahead)):
                 break
             index -= 1
-        return Place(index=index, begin_ns=begins_ns[index])
+        return Place(index=index, begin_ns=begins_ns[index], line_ns=begins_ns[-1])
 
     def begin_ns(self, waiting: Waiting, *, free_ns: Sequence[int]) -> int:
         """How long from now one who waits is expected to begin."""

@@ -1,7 +1,8 @@
 """Pure core: how long answers of each kind lately took at this worker, so that hopeless ones are not begun.
 
-A kind is a task and the kind of message: a picture needs another time than a part of the same model. Samples weigh
-half as much after ``HALF_LIFE_NS`` and are forgotten after ``MEMORY_NS``. With fewer than ``FEWEST`` nothing is known,
+A kind is a task, the kind of message and how many regions it names: a picture needs another time than a part of the
+same model, and one whose hands are known no search for them. Samples weigh half as much after ``HALF_LIFE_NS`` and are
+forgotten after ``MEMORY_NS``. With fewer than ``FEWEST`` nothing is known,
 so nothing is refused for it: a cold first run, or a stall after which every request would be refused and none could
 show that it is over, must not close the worker. Reads no clock; whoever shares one between threads holds a lock
 around it.
@@ -11,14 +12,16 @@ from collections import deque
 from itertools import accumulate
 
 from cloud_worker.request import Request, Work
-from schemas.messages import Task
+from schemas.messages import Frame, Task
 
 HALF_LIFE_NS = 1_000_000_000
 MEMORY_NS = 3_000_000_000
 FEWEST = 8
 _LIMIT = 64
 
-Kind = tuple[Task, type[Work]]
+_MOST_REGIONS = 4  # more of them are one kind
+
+Kind = tuple[Task, type[Work], int]
 
 
 class RunTimes:
@@ -44,7 +47,9 @@ class RunTimes:
 
 def kind_of(request: Request) -> Kind:
     """The kind of run that a request asks for."""
-    return request.header.task, type(request.message)
+    message = request.message
+    regions = min(len(message.rois), _MOST_REGIONS) if isinstance(message, Frame) else 0
+    return request.header.task, type(message), regions
 
 
 class _Runs:

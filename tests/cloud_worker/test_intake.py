@@ -139,26 +139,34 @@ def test_a_headset_that_sends_twice_as_often_gets_no_larger_share():
 
 
 steps = st.one_of(
-    st.tuples(st.just("offer"), st.integers(0, 4), st.integers(-1, 6)),
+    st.tuples(st.just("offer"), st.integers(0, 4), st.integers(-1, 20)),
     st.tuples(st.just("take"), st.just(0), st.just(0)),
+    st.tuples(st.just("ran"), st.just(0), st.integers(0, 9)),
     st.tuples(st.just("drain"), st.just(0), st.just(0)),
 )
 
 
-@given(st.lists(steps, max_size=80), st.integers(0, 3))
-def test_every_request_comes_out_exactly_once(script, step_ms):
-    intake, inside, out, now_ns = Intake(CONFIG), [], [], 0
-    for number, (word, device, left_ms) in enumerate(script):
+@given(st.lists(steps, max_size=80), st.integers(0, 3), st.sampled_from([0, 4]))
+def test_every_request_comes_out_exactly_once_and_none_is_begun_without_time_for_it(
+    script, step_ms, known_ms
+):
+    intake, inside, out, running, now_ns = Intake(CONFIG), [], [], [], 0
+    if known_ms:
+        _runs_took(intake, known_ms * MS)
+    for number, (word, device, amount_ms) in enumerate(script):
         now_ns += step_ms * MS
         if word == "offer":
-            asked = request(f"h-{device}", frame_id=number, received_ns=now_ns, left_ns=left_ms * MS)
+            asked = request(f"h-{device}", frame_id=number, received_ns=now_ns, left_ns=amount_ms * MS)
             inside.append(asked)
             out += [refused.request for refused in intake.offer(asked, now_ns=now_ns)]
         elif word == "take":
             taken, expired = intake.take(now_ns=now_ns)
             out += [refused.request for refused in expired] + ([taken] if taken else [])
+            running += [taken] if taken else []
             assert taken is None or taken.left_at(now_ns) > 0
-        else:
+        elif word == "ran" and running:
+            intake.ran(running.pop(), took_ns=amount_ms * MS, now_ns=now_ns, answered=amount_ms > 2)
+        elif word == "drain":
             out += [refused.request for refused in intake.drain()]
         assert len(intake) <= CONFIG.depth
     out += [refused.request for refused in intake.drain()]
@@ -197,3 +205,66 @@ def test_slow_runs_of_one_task_refuse_nobody_of_another():
     intake = Intake(CONFIG)
     _runs_took(intake, 50 * MS, task=Task.TEXT)
     assert intake.offer(request(left_ns=MS), now_ns=0) == ()
+
+
+def test_a_request_that_cannot_be_begun_in_time_behind_those_in_line_hears_at_once_when_there_is_room():
+    intake = Intake(IntakeConfig(offers=CONFIG.offers))
+    _runs_took(intake, 8 * MS)
+    for number in range(3):
+        assert intake.offer(request(f"h-{number}", left_ns=27 * MS), now_ns=0) == ()
+    (busy,) = intake.offer(request("h-9", left_ns=30 * MS), now_ns=0)
+    assert intake.offer(request("h-8", left_ns=33 * MS), now_ns=0) == ()
+    assert (busy.reason, busy.retry_after_ms) == (RefusalReason.BUSY, 2)
+
+
+def test_who_runs_counts_as_ahead_until_it_ends():
+    intake = Intake(IntakeConfig(offers=CONFIG.offers))
+    _runs_took(intake, 8 * MS)
+    intake.offer(request("h-1"), now_ns=0)
+    running, _ = intake.take(now_ns=0)
+    (busy,) = intake.offer(request("h-2", left_ns=12 * MS), now_ns=0)
+    assert busy.reason is RefusalReason.BUSY
+    intake.ran(running, took_ns=2 * MS, now_ns=2 * MS)
+    assert intake.offer(request("h-2", received_ns=2 * MS, left_ns=10 * MS), now_ns=2 * MS) == ()
+
+
+def test_another_slot_runs_what_one_slot_has_no_time_for():
+    intake = Intake(IntakeConfig(offers=CONFIG.offers, slots=2))
+    _runs_took(intake, 8 * MS)
+    intake.offer(request("h-1"), now_ns=0)
+    intake.take(now_ns=0)
+    assert intake.offer(request("h-2", left_ns=12 * MS), now_ns=0) == ()
+
+
+def test_what_brought_no_answer_teaches_nothing():
+    intake = Intake(CONFIG)
+    for _ in range(FEWEST):
+        intake.ran(request(), took_ns=90 * MS, now_ns=0, answered=False)
+    assert intake.offer(request(left_ns=MS), now_ns=0) == ()
+
+
+def test_a_newer_frame_that_is_too_late_for_the_place_leaves_it_to_the_older():
+    intake = Intake(IntakeConfig(offers=CONFIG.offers))
+    _runs_took(intake, 8 * MS)
+    intake.offer(request("h-1"), now_ns=0)
+    intake.offer(request("h-2", frame_id=1), now_ns=0)
+    (refused,) = intake.offer(request("h-2", frame_id=2, left_ns=9 * MS), now_ns=0)
+    assert (refused.request.header.frame_id, refused.reason) == (2, RefusalReason.BUSY)
+
+
+def test_a_headset_that_was_turned_away_is_not_turned_away_again_for_one_that_got_more():
+    intake = Intake(IntakeConfig(offers=CONFIG.offers))
+    _runs_took(intake, 8 * MS)
+    begun: list[str] = []
+    for turn in range(40):  # room for one that runs and one that waits, and all ask in the same order
+        now_ns = turn * 16 * MS
+        for device in ("first", "second", "third"):
+            intake.offer(request(device, frame_id=turn, received_ns=now_ns, left_ns=17 * MS), now_ns=now_ns)
+        while len(intake):
+            taken, _ = intake.take(now_ns=now_ns)
+            begun.append(taken.device)
+            now_ns += 8 * MS
+            intake.ran(taken, took_ns=8 * MS, now_ns=now_ns)
+    assert len(begun) == 80
+    assert begun.count("third") >= 15
+    assert begun.count("second") >= 15

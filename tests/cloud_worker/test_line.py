@@ -22,8 +22,10 @@ def place(line: Line, newcomer: Waiting, **how: object) -> Place:
 
 def test_a_newcomer_begins_after_all_who_wait():
     line = line_of(waits("a"), waits("b", run_ms=5))
-    assert place(line, waits("new")) == Place(index=2, begin_ns=15 * MS)
-    assert line.place_for(waits("new"), free_ns=[7 * MS], now_ns=0) == Place(index=2, begin_ns=22 * MS)
+    assert place(line, waits("new")) == Place(index=2, begin_ns=15 * MS, line_ns=15 * MS)
+    assert line.place_for(waits("new"), free_ns=[7 * MS], now_ns=0) == Place(
+        index=2, begin_ns=22 * MS, line_ns=22 * MS
+    )
 
 
 def test_more_slots_begin_earlier():
@@ -33,13 +35,13 @@ def test_more_slots_begin_earlier():
 
 def test_who_would_be_late_at_the_end_goes_ahead_of_those_with_time_to_spare():
     line = line_of(waits("a"), waits("b"))
-    assert place(line, waits("new", left_ms=22)) == Place(index=1, begin_ns=10 * MS)
-    assert place(line, waits("new", left_ms=12)) == Place(index=0, begin_ns=0)
+    assert place(line, waits("new", left_ms=22)) == Place(index=1, begin_ns=10 * MS, line_ns=20 * MS)
+    assert place(line, waits("new", left_ms=12)) == Place(index=0, begin_ns=0, line_ns=20 * MS)
 
 
 def test_nobody_is_passed_who_would_be_late_behind_the_newcomer():
     line = line_of(waits("a"), waits("b", left_ms=29))  # it begins at 10 and ends at 20
-    assert place(line, waits("new", left_ms=25)) == Place(index=2, begin_ns=20 * MS)
+    assert place(line, waits("new", left_ms=25)) == Place(index=2, begin_ns=20 * MS, line_ns=20 * MS)
 
 
 def test_who_is_due_more_goes_ahead_of_those_it_passes_and_no_further():

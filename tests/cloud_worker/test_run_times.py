@@ -1,8 +1,9 @@
-from cloud_worker.run_times import FEWEST, MEMORY_NS, RunTimes
-from schemas.messages import Frame, Part, Task
+from cloud_worker.run_times import FEWEST, MEMORY_NS, RunTimes, kind_of
+from schemas.messages import Frame, Part, RoiBox, Task
+from tests.cloud_worker.builders import part, request
 
 MS, S = 1_000_000, 1_000_000_000
-PICTURE, PART = (Task.HANDS, Frame), (Task.HANDS, Part)
+PICTURE, PART = (Task.HANDS, Frame, 0), (Task.HANDS, Part, 0)
 
 
 def test_a_task_that_never_ran_has_no_duration():
@@ -53,3 +54,11 @@ def test_a_newer_run_is_heard_of_at_the_next_question():
         for _ in range(FEWEST):
             times.add(took_ns, kind=PICTURE, now_ns=0)
         assert times.at(0.95, kind=PICTURE, now_ns=0) == took_ns
+
+
+def test_a_picture_whose_hands_are_known_is_another_kind_and_any_number_of_them_makes_few_kinds():
+    box = RoiBox(center_x=0.5, center_y=0.5, width=0.1, height=0.1, rotation_rad=0.0)
+    kinds = [kind_of(request(rois=(box,) * regions)) for regions in range(9)]
+    assert kinds[0] == PICTURE
+    assert len(set(kinds)) == 5
+    assert kind_of(request(message=part())) == PART
