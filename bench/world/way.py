@@ -18,6 +18,7 @@ from broker.backoff import Backoff
 from broker.pulse import Pulse, PulseLimits, Verdict
 from cloud_worker.aging import Aging
 from cloud_worker.request import Request
+from edge_node.energy import ENCODE_NS
 from edge_node.estimates.rtt import transport_rtt_ns
 from edge_node.offload import FrameOut
 from edge_node.replies import PartOut, RemoteReply
@@ -80,15 +81,16 @@ class Way:
         """Put a frame on the way."""
         least, most = JPEG_BYTES
         jpeg_bytes = round(least + (most - least) * self._draws.share("jpeg", out.frame_id))
-        now_ns = self._agenda.now_ns
-        self._waits[Task.HANDS, out.frame_id] = (now_ns, jpeg_bytes + HEADER_BYTES)
-        budget_ns = out.deadline_ns - now_ns
+        left_ns = self._agenda.now_ns + ENCODE_NS
+        self._waits[Task.HANDS, out.frame_id] = (left_ns, jpeg_bytes + HEADER_BYTES)
+        budget_ns = out.deadline_ns - left_ns
 
         def arrive() -> None:
-            self._receive(out, sent_ns=now_ns, budget_ns=budget_ns)
+            self._receive(out, sent_ns=left_ns, budget_ns=budget_ns)
 
         del worker
-        return self._up(jpeg_bytes + HEADER_BYTES, arrive)
+        self._agenda.at(left_ns, lambda: self._up(jpeg_bytes + HEADER_BYTES, arrive))
+        return jpeg_bytes + HEADER_BYTES
 
     def send_part(self, out: PartOut, *, worker: str) -> int:
         """No model is cut in this world."""
