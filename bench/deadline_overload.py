@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,14 @@ def measure(*, scale: str = "quick", progress: Tell = print) -> dict[str, Any]:
     Raises:
         HeadwayError: models, photos or a broker are missing; says how to get them.
         ChildProcessError: the headsets did not reach the broker.
+        ValueError: a photo cannot be read.
     """
     names = [f"h-{number}" for number in range(HEADSETS)]
     cache = cache_dir(os.environ)
-    pixels = cv2.imread(str(ensure_photos(cache)[0]))
+    photo = ensure_photos(cache)[0]
+    pixels = cv2.imread(str(photo))
+    if pixels is None:
+        raise ValueError(f"{photo} is not a picture that can be read: remove it, it is fetched again")
     with tempfile.TemporaryDirectory(prefix="headway-bench-") as folder:
         cast = Cast(folder=Path(folder), site=SITE, mosquitto=ensure_mosquitto(cache))
         with cast:
@@ -95,7 +100,8 @@ def _cells(
         return _rate(crowd.saturate(names[:SATURATING], for_s=CAPACITY_S[scale]))
 
     rng = random.Random(SEED)
-    cells, before = [], capacity()
+    cells: list[dict[str, Any]] = []
+    before = capacity()
     for cell in CELLS:
         tell(f"{HEADSETS} headsets, {LOAD:g} times its capacity, {cell.name}")
         memory: list[int] = []
@@ -106,10 +112,10 @@ def _cells(
             for_s=_span_s(before, scale=scale),
             jitter=JITTER,
             rng=rng,
-            each=lambda memory=memory: memory.append(worker.memory_info().rss),
+            each=partial(_weigh, worker, memory),
         )
         after = capacity()
-        facts = {"name": cell.name, "capacity_per_s": [round(before, 1), round(after, 1)]}
+        facts: dict[str, Any] = {"name": cell.name, "capacity_per_s": [round(before, 1), round(after, 1)]}
         facts |= {"budget_ms": round(budget_ns / NS_PER_MS, 1)}
         cells.append(facts | judge(asked, names, capacity_per_s=(before + after) / 2, memory=memory))
         before = after
@@ -171,6 +177,10 @@ def jain(shares: Sequence[float]) -> float:
     """Jain's index: 1 where all got the same, 1/n where one got everything."""
     squares = sum(share**2 for share in shares)
     return sum(shares) ** 2 / (len(shares) * squares) if squares else 0.0
+
+
+def _weigh(worker: psutil.Process, memory: list[int], /) -> None:
+    memory.append(worker.memory_info().rss)
 
 
 def _growth(memory: Sequence[int]) -> float | None:
