@@ -16,10 +16,10 @@ class Agenda:
 
     def __init__(self) -> None:
         self.now_ns = 0
-        self._entries: list[tuple[int, int, Callable[[], None]]] = []
+        self._entries: list[tuple[int, int, Callable[[], object]]] = []
         self._count = 0
 
-    def at(self, when_ns: int, call: Callable[[], None]) -> None:
+    def at(self, when_ns: int, call: Callable[[], object]) -> None:
         """Do this at that time, or now where that is over."""
         self._count += 1
         heapq.heappush(self._entries, (max(when_ns, self.now_ns), self._count, call))
