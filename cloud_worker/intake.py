@@ -209,7 +209,7 @@ class Intake:
         place = self._line.place_for(newcomer, free_ns=self._free_ns(now_ns), now_ns=now_ns, passes=passes)
         latest_ns = newcomer.request.left_at(now_ns) - newcomer.run_ns
         # at once is never too late, or slots would idle while requests are refused
-        late_ns = place.begin_ns - latest_ns if place.begin_ns else -1
+        late_ns: float = place.begin_ns - latest_ns if place.begin_ns else -1
         if part < 1 and place.line_ns:  # going ahead of others makes the line no shorter
             late_ns = max(late_ns, place.line_ns - part * latest_ns)
         if late_ns >= 0 or len(self._line) >= max(1, part * self._config.depth):
