@@ -95,7 +95,8 @@ def cut_row(events: Sequence[Event], *, cut_ns: int, back_ns: int, end_ns: int) 
     before = sum(
         frame["path"] == "offload" and cut_ns - NS_PER_S <= frame["scheduled_ns"] < cut_ns for frame in frames
     )
-    moments = [event["t_ns"] for event in events if event["kind"] == "switch"]
+    switches = [event for event in events if event["kind"] == "switch" and cut_ns <= event["t_ns"] < end_ns]
+    down = sum(switch["t_ns"] < back_ns for switch in switches)
     return {
         "offloaded_in_the_second_before": before,
         "frames": len(inside),
@@ -104,8 +105,18 @@ def cut_row(events: Sequence[Event], *, cut_ns: int, back_ns: int, end_ns: int) 
         "carried": sum(frame["outcome"] == "carried_on_time" for frame in inside),
         "latency_ms": quantiles([frame["latency_ms"] for frame in inside], (50, 99, 100)),
         "offload_again_after_s": round((min(left) - back_ns) / NS_PER_S, 3) if left else None,
-        "switches_down": sum(cut_ns <= moment < back_ns for moment in moments),
-        "switches_up": sum(back_ns <= moment < end_ns for moment in moments),
+        "switches_down": down,
+        "switches_up": len(switches) - down,
+        "switches": [
+            {
+                "after_s": round(
+                    (switch["t_ns"] - (cut_ns if switch["t_ns"] < back_ns else back_ns)) / NS_PER_S, 2
+                ),
+                "to": switch["after"],
+                "reason": switch["reason"],
+            }
+            for switch in switches
+        ],
     }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from bench.deadline_judge import own_pixels
 from bench.deadline_real import policy_here
 from bench.deadline_stage import Plan, Stage, prepare
 from bench.deadline_witness import Witness
@@ -123,6 +124,8 @@ def cell_row(
         "frames": len(inside),
         "outcomes": dict(outcomes),
         "paths": dict(Counter(frame["path"] for frame in inside)),
+        "host_late": sum(bool(frame["host_late"]) for frame in inside),
+        "own_pixels": own_pixels(inside),
         "latency_ms": quantiles(
             [frame["latency_ms"] for frame in inside if frame["outcome"] != "none"], (50, 95, 99)
         ),

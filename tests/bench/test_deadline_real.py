@@ -106,11 +106,18 @@ def test_a_witness_saw_how_late_it_was_woken():
 def test_a_cut_is_described_by_the_frames_scheduled_in_it():
     frames = [frame(0, path="offload", scheduled_ns=0), frame(1, scheduled_ns=2 * S, outcome="late")]
     frames.append(frame(2, path="offload", scheduled_ns=5 * S))
-    switches = [{"kind": "switch", "t_ns": 1 * S}, {"kind": "switch", "t_ns": 4 * S}]
+    switches = [
+        {"kind": "switch", "t_ns": at_s * S, "after": after, "reason": "told so"}
+        for at_s, after in ((1, "local"), (4, "offload"), (9, "local"))
+    ]
     row = cut_row([*frames, *switches], cut_ns=S, back_ns=3 * S, end_ns=6 * S)
     assert (row["offloaded_in_the_second_before"], row["frames"], row["unanswered"]) == (1, 1, 1)
     assert row["offload_again_after_s"] == pytest.approx(2.02)
     assert (row["switches_down"], row["switches_up"]) == (1, 1)
+    assert [(switch["after_s"], switch["to"]) for switch in row["switches"]] == [
+        (0.0, "local"),
+        (1.0, "offload"),
+    ]
 
 
 def test_a_site_whose_broker_dies_is_judged_frame_by_frame(models_dir, photos, mosquitto_binary, tmp_path):
