@@ -59,6 +59,9 @@ class Answers:
             result_frame_id=flight.frame_id,
             captured_ns=flight.scheduled_ns,
         )
+        if answer is None:
+            flight.wasted_runs += 1
+            self.ledger.totals.wasted_runs += 1
         close(flight, answer, hands=result.hands, model=model)
 
     def carry(self, flight: Flight, *, now_ns: int) -> bool:

@@ -15,6 +15,12 @@ from inference.tasks.hands import Hand
 from inference.tasks.hands_split import Looked, Returned
 
 NS_PER_MS = 1_000_000
+SELDOM = (
+    "critical",
+    "shadow",
+    "payload_bytes",
+    "wasted_runs",
+)  # stand in a line only where they say something
 
 
 class Stage(str, Enum):
@@ -63,6 +69,10 @@ class Flight:
     regions: int = 0  # that a run of it looks into first, as far as was known when it was scheduled
     due_ns: int = 0  # when something may have to be done about it again
     hedge_at_ns: int | None = None  # asked for by the policy, where that is before the latest safe start
+    critical: bool = False
+    shadow: bool = False  # a copy of it is out, only to learn from: its reply answers nothing
+    payload_bytes: int = 0  # of what left of it; 0 where it stayed here
+    wasted_runs: int = 0  # here or elsewhere, that ended well and did not answer it
     p_on_time: float | None = None  # as it was estimated before anything was known
     reason: str = ""
     worker: str | None = None
@@ -149,6 +159,7 @@ def frame_line(flight: Flight, *, headset: str) -> dict[str, object]:
         "ring_index": -1 if flight.captured is None else flight.captured.ring_index,
         "trace_id": flight.trace_id.hex(),
         "attempts": [_attempt_line(attempt, flight) for attempt in flight.attempts],
+        **{name: value for name in SELDOM if (value := getattr(flight, name))},
     }
 
 

@@ -12,14 +12,15 @@ within ``patience_ns`` ends as none.
 from collections.abc import Callable
 
 from edge_node.answers import Answers, close
-from edge_node.decide import POLICIES, Decision, LocalView, Path, Policy
+from edge_node.decide import Path
 from edge_node.decisions import Decisions
+from edge_node.dispatch import Dispatch, OnSwitch
 from edge_node.estimates.quantiles import Quantiles
 from edge_node.evidence import Evidence
-from edge_node.flight import Flight, Stage
+from edge_node.flight import Flight
 from edge_node.frames import Captured
 from edge_node.hedge import JourneyLimits
-from edge_node.jobs import Engine, JobDone, JobKind
+from edge_node.jobs import Engine, JobDone
 from edge_node.local_way import LocalWay
 from edge_node.moments import Moments
 from edge_node.perceive import Perception
@@ -34,8 +35,6 @@ PACED_NS = (
     50_000_000  # frames leave at their pace while the newest left no longer ago: an interval and a half
 )
 WAKES = 480  # a few seconds of them
-KEPT_HERE_FRAMES = 60  # for want of time for parts, before what is known of parts is doubted
-NO_TIME_FOR_PARTS = "a whole run must begin before a head would be done: allow frames a longer deadline"
 
 
 class Journey:
@@ -49,18 +48,15 @@ class Journey:
         remote: Remote,
         config: SplitConfig,
         on_line: Callable[[Flight], None],
-        on_switch: Callable[[Flight, Path, str], None],
+        on_switch: OnSwitch,
         new_trace: Callable[[], bytes],
         limits: JourneyLimits | None = None,
     ) -> None:
         self.perception = perception
         self.remote = remote
         self.answers = Answers()
-        self.switches = 0
-        self.decisions = Decisions()
         self.lateness = Quantiles(prior_ns=0, window=WAKES)  # fed by whoever wakes us
         self._on_line = on_line
-        self._on_switch = on_switch
         self._new_trace = new_trace
         self._limits = limits or JourneyLimits()
         self._flights: dict[int, Flight] = {}  # without an answer, or with a job in the slot; oldest first
@@ -77,16 +73,39 @@ class Journey:
             on_head=lambda flight, now_ns: self._out.on_head(flight, now_ns),  # noqa: PLW0108 - bound late
         )
         self._out = WayOut(remote=remote, local=self.local, answers=self.answers, flights=self._flights)
-        self._mode = Path.LOCAL
-        self._left_ns: int | None = None  # when the newest frame left
-        self._kept_here = 0  # frames since parts were last doubted
-        self.reason = "no frame was scheduled yet"  # of the newest decision
+        self._dispatch = Dispatch(
+            remote=remote,
+            local=self.local,
+            out=self._out,
+            answers=self.answers,
+            moments=self._moments,
+            on_switch=on_switch,
+        )
         self.use(config)
 
     @property
     def mode(self) -> Path:
         """Where the newest frame went first."""
-        return self._mode
+        return self._dispatch.mode
+
+    @property
+    def reason(self) -> str:
+        """Why it did."""
+        return self._dispatch.reason
+
+    @property
+    def switches(self) -> int:
+        """How often the mode changed."""
+        return self._dispatch.switches
+
+    @property
+    def decisions(self) -> Decisions:
+        """The newest ones."""
+        return self._dispatch.decisions
+
+    @decisions.setter
+    def decisions(self, book: Decisions) -> None:
+        self._dispatch.decisions = book
 
     @property
     def pending(self) -> int:
@@ -96,8 +115,7 @@ class Journey:
     def use(self, config: SplitConfig) -> None:
         """Decide by this configuration from the next frame on."""
         self.config = config
-        self._policy: Policy = POLICIES[config.policy](config)
-        self.remote.use(config, self._policy)
+        self._dispatch.use(config)
 
     def schedule(
         self, frame_id: int, *, scheduled_ns: int, captured: Captured | None, skipped: bool, now_ns: int
@@ -111,7 +129,7 @@ class Journey:
             captured=captured,
             skipped=skipped,
             trace_id=self._new_trace(),
-            mode=self._mode,
+            mode=self.mode,
         )
         self._flights[frame_id] = flight
         self._moments.on_capture(scheduled_ns)
@@ -128,18 +146,21 @@ class Journey:
         if captured is None:
             self.answers.carry(flight, now_ns=now_ns)
         else:
-            self._send_off(flight, captured, now_ns=now_ns)
+            self._dispatch.send_off(flight, captured, now_ns=now_ns)
         self.tick(now_ns)
+        if captured is not None:
+            self._dispatch.shadow(flight, captured, now_ns=now_ns)
 
     def on_job_done(self, done: JobDone, *, now_ns: int) -> None:
         """A local run really ended; the device may still need time."""
-        encoding = self._left_ns is not None and done.started_ns - self._left_ns <= PACED_NS
+        left_ns = self._dispatch.left_ns
+        encoding = left_ns is not None and done.started_ns - left_ns <= PACED_NS
         self.perception.on_done(done, thermal=self.remote.thermal, encoding=encoding)
         self.tick(now_ns)
 
     def on_reply(self, reply: RemoteReply, *, now_ns: int) -> None:
         """A worker answered a frame or a ping."""
-        self.remote.note(reply, policy=self._policy, now_ns=now_ns)
+        self.remote.note(reply, policy=self._dispatch.policy, now_ns=now_ns)
         about_frame = reply.task is not Task.PING and not reply.ask
         if about_frame:
             self._hear(reply, now_ns=now_ns)
@@ -147,7 +168,7 @@ class Journey:
 
     def on_link_trouble(self, reason: str, *, now_ns: int) -> None:
         """The session became suspect or died: nothing that is out there can be relied on."""
-        self._policy.on_loss(reason)
+        self._dispatch.policy.on_loss(reason)
         self._out.hedge_all()
         self.tick(now_ns)
 
@@ -156,7 +177,7 @@ class Journey:
         perceived = self.perception.take_due(now_ns=now_ns)
         if perceived is not None:
             self.local.take(perceived, now_ns=now_ns)
-        self.remote.probe(self._policy, now_ns=now_ns)
+        self.remote.probe(self._dispatch.policy, now_ns=now_ns)
         self._look()
         for flight in list(self._flights.values()):
             self._advance(flight, now_ns=now_ns)
@@ -165,7 +186,11 @@ class Journey:
 
     def next_due_ns(self) -> int | None:
         """When ``tick`` has something to do again; None while nothing waits for time."""
-        dues = [self.perception.due_ns, self.remote.next_probe_ns(self._policy), self._evidence.due_ns]
+        dues = [
+            self.perception.due_ns,
+            self.remote.next_probe_ns(self._dispatch.policy),
+            self._evidence.due_ns,
+        ]
         dues.extend(flight.due_ns for flight in self._flights.values())
         return min((due for due in dues if due is not None), default=None)
 
@@ -195,65 +220,17 @@ class Journey:
         self._flights[flight.frame_id] = flight  # a tail may have to be run for it, which teaches
         self._out.hear(flight, reply, now_ns=now_ns)
 
-    # -- where a frame goes first ------------------------------------------------------------------
-
-    def _send_off(self, flight: Flight, captured: Captured, *, now_ns: int) -> None:
-        flight.regions = len(self.answers.rois(flight))
-        view = self._out.view(flight, local=self._local_view(flight, now_ns=now_ns), now_ns=now_ns)
-        decision = self._policy.decide(view)
-        if decision.path is Path.SPLIT and self._is_too_late_for_parts(flight, now_ns=now_ns):
-            decision = Decision(path=Path.LOCAL, worker=None, reason=NO_TIME_FOR_PARTS)
-            self._doubt_parts()
-        flight.worker, flight.rtt_ns = view.worker, self.remote.rtt_ns(view.worker)
-        flight.p_on_time = decision.p_on_time
-        self.decisions.note(flight, view, decision, policy=self.config.policy)
-        self._note_mode(flight, decision.path, decision.reason)
-        self._out.begin(flight, captured, decision, now_ns=now_ns)
-        if flight.remote is Stage.RUNNING:
-            self._left_ns = now_ns
-
-    def _local_view(self, flight: Flight, *, now_ns: int) -> LocalView:
-        """What a whole run here could do for a frame, by how long such runs lately took."""
-        free_ns = self.perception.free_ns(now_ns)
-        hedge_at_ns = max(free_ns, self._moments.latest_start_ns(flight, mode=flight.mode))
-        times, regions = self.perception.times, flight.regions
-        return LocalView(
-            p_now=times.share_below(flight.deadline_ns - free_ns, regions=regions),
-            p_hedged=times.share_below(flight.deadline_ns - hedge_at_ns, regions=regions),
-            hedge_at_ns=hedge_at_ns,
-        )
-
-    def _is_too_late_for_parts(self, flight: Flight, *, now_ns: int) -> bool:
-        """Whether the whole run would have to begin before a head is usually done: then it may as well begin now."""
-        share = self.local.engine.share(JobKind.HEAD)
-        head_ns = self.perception.times.usual_ns(JobKind.HEAD, 0.5, share=share)
-        return now_ns + head_ns >= self._moments.latest_start_ns(flight, mode=Path.SPLIT)
-
-    def _doubt_parts(self) -> None:
-        """While none run nothing is learned of parts, and one slow run would keep every later frame here."""
-        self._kept_here += 1
-        if self._kept_here >= KEPT_HERE_FRAMES:
-            self._kept_here = 0
-            self.perception.times.forget_parts()
-
-    def _note_mode(self, flight: Flight, path: Path, reason: str) -> None:
-        flight.mode, flight.reason, self.reason = path, reason, reason
-        if path is not self._mode:
-            self.switches += 1
-            self._on_switch(flight, self._mode, reason)
-            self._mode = path
-
     # -- time --------------------------------------------------------------------------------------
 
     def _advance(self, flight: Flight, *, now_ns: int) -> None:
         if self._out.is_missing(flight, now_ns=now_ns):
-            self._policy.on_loss("a reply is missing")
+            self._dispatch.policy.on_loss("a reply is missing")
         if flight.answer is None:
             self._help(flight, now_ns=now_ns)
         if flight.answer is None:
             if now_ns < flight.scheduled_ns + self._limits.patience_ns:
                 overdue_ns = self._out.overdue_at_ns(flight)
-                flight.due_ns = self._moments.open_due_ns(flight, mode=self._mode, overdue_ns=overdue_ns)
+                flight.due_ns = self._moments.open_due_ns(flight, mode=self.mode, overdue_ns=overdue_ns)
                 return
             self.answers.give_up(flight, now_ns=now_ns)
             self._land(flight)
@@ -269,7 +246,7 @@ class Journey:
         """Hedge, then carry, when it is time."""
         moments = self._moments
         if flight.can_be_hedged and (
-            flight.hedge_now or now_ns >= moments.hedge_at_ns(flight, mode=self._mode)
+            flight.hedge_now or now_ns >= moments.hedge_at_ns(flight, mode=self.mode)
         ):
             self.local.queue(flight, now_ns=now_ns)
         if now_ns >= moments.carry_at_ns(flight):
@@ -281,7 +258,7 @@ class Journey:
     def _look_again(self, flight: Flight, now_ns: int) -> bool:
         """The time of an answered frame has come: whether its reply is still awaited."""
         if self._out.is_missing(flight, now_ns=now_ns):
-            self._policy.on_loss("a reply is missing")
+            self._dispatch.policy.on_loss("a reply is missing")
         if now_ns < flight.scheduled_ns + self._limits.evidence_ns:
             return True
         self._on_line(flight)

@@ -41,6 +41,7 @@ class Totals:
     scheduled: int = 0
     captured: int = 0
     skipped: int = 0
+    wasted_runs: int = 0  # ended well, here or elsewhere, and did not answer their frame
     outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
     paths: dict[Path, int] = field(default_factory=lambda: dict.fromkeys(Path, 0))
 

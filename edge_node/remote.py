@@ -54,6 +54,7 @@ class Remote:
         self.vitals: Vitals | None = None  # until they were read
         self.refusals: Counter[str] = Counter()
         self.pings_lost = 0
+        self.pinged_bytes = 0  # that all probes took
         self._config = SplitConfig()
         self._qualities = qualities_of(self._config)
         self._pings: dict[int, tuple[int, str]] = {}  # id -> when it counts as lost, and the worker
@@ -72,6 +73,11 @@ class Remote:
     def reply_timeout_ns(self) -> int:
         """After how long a reply counts as missing."""
         return round(self._config.reply_timeout_ms * NS_PER_MS)
+
+    @property
+    def picture_bytes(self) -> int:
+        """About what the next picture would take."""
+        return self.routes.picture_bytes(self._config.jpeg_quality)
 
     def worker(self, *, now_ns: int) -> str | None:
         """The worker to ask now."""
@@ -155,6 +161,7 @@ class Remote:
         )
         payload_bytes = self._uplink.send_part(out, worker=worker)
         if payload_bytes and not ask:
+            flight.payload_bytes = payload_bytes
             self.routes.part_left(worker, flight.frame_id, payload_bytes=payload_bytes, now_ns=now_ns)
         return payload_bytes > 0
 
@@ -187,6 +194,7 @@ class Remote:
             self.routes.picture_left(
                 worker, flight.frame_id, payload_bytes=payload_bytes, quality=quality, now_ns=now_ns
             )
+        flight.payload_bytes = payload_bytes
         return payload_bytes > 0
 
     def note(self, reply: RemoteReply, *, policy: Policy, now_ns: int) -> None:
@@ -234,6 +242,7 @@ class Remote:
             return
         ping_bytes = self._uplink.send_ping(self._next_ping_id, worker=worker, budget_ns=timeout_ns)
         if ping_bytes:
+            self.pinged_bytes += ping_bytes
             self._pings[self._next_ping_id] = (now_ns + timeout_ns, worker)
             self.routes.ping_left(worker, self._next_ping_id, payload_bytes=ping_bytes, now_ns=now_ns)
         self._next_ping_id += 1

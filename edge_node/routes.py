@@ -35,6 +35,10 @@ class Routes:
             del self._of[next(iter(self._of))]
         return self._of.setdefault(worker, Route())
 
+    def picture_bytes(self, quality: int) -> int:
+        """About what the next picture takes at this JPEG quality."""
+        return self._sizes.expected_bytes(quality)
+
     def rtt_ns(self, worker: str) -> int | None:
         """The newest transport round trip to a worker; None where there is none."""
         route = self._of.get(worker)

@@ -154,6 +154,7 @@ class FrameTally:
                 "carried": totals.paths[Path.CARRIED],
             },
             "host_late": self.host_late,
+            "wasted_runs": totals.wasted_runs,
         }
 
 

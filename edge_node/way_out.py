@@ -129,6 +129,8 @@ class WayOut:
         """A worker answered a frame."""
         overdue = flight.remote is Stage.OVERDUE
         flight.remote, flight.rtt_ns = Stage.ENDED, reply.rtt_ns
+        if flight.shadow:
+            return
         flight.worker = reply.worker  # who of the pool it was
         if reply.refusal:
             flight.end(flight.mode, now_ns=now_ns, result=f"refused {reply.refusal}")
@@ -163,10 +165,16 @@ class WayOut:
         return flight.sent_ns + self._remote.reply_timeout_ns
 
     def is_missing(self, flight: Flight, *, now_ns: int) -> bool:
-        """Whether a reply counts as missing from now on: then its worker rests and every frame is helped."""
+        """Whether a reply counts as missing from now on: then its worker rests and every frame is helped.
+
+        That of a shadow only teaches.
+        """
         if flight.remote is not Stage.RUNNING or now_ns < self.overdue_at_ns(flight):
             return False
         flight.remote = Stage.OVERDUE
+        if flight.shadow:
+            self._remote.lose(flight, now_ns=now_ns)
+            return False
         flight.end(flight.mode, now_ns=now_ns, result="missing")
         self._remote.lose(flight, now_ns=now_ns)
         self.hedge_all()
@@ -176,6 +184,11 @@ class WayOut:
         """Help every frame without an answer at once."""
         for flight in self._flights.values():
             flight.hedge_now = flight.hedge_now or flight.answer is None
+
+    def shadow_left(self, flight: Flight, *, now_ns: int) -> None:
+        """A copy of a frame that stays here is out: its reply teaches the route, and answers nothing."""
+        flight.shadow = True
+        self._is_out(flight, now_ns=now_ns)
 
     @staticmethod
     def _is_out(flight: Flight, *, now_ns: int) -> None:

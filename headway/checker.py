@@ -4,13 +4,15 @@ It imports no other file of this project on purpose: the rules of the outcomes a
 time, from their definition, so that a mistake in the headset's own book-keeping shows as a difference.
 
 A scheduled frame is exactly one of: ``fresh_on_time`` (answered from its own pixels by scheduled capture +
-deadline), ``carried_on_time`` (answered by then with an older result), ``late``, ``none``.
+deadline), ``carried_on_time`` (answered by then with an older result), ``late``, ``none``. A run that came to a result
+but did not answer its frame was wasted.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+FINISHED = frozenset({"ok", "late"})  # how an attempt ended that came to a result
 OUTCOMES = ("fresh_on_time", "carried_on_time", "late", "none")
 NS_PER_MS = 1e6
 
@@ -37,6 +39,16 @@ def recompute(event: Event) -> str:
     return "fresh_on_time" if result_frame_id == event["frame_id"] else "carried_on_time"
 
 
+def wasted(event: Event) -> int:
+    """How many attempts came to a result that did not answer the frame of this line."""
+    attempts = event.get("attempts", ())
+    if not isinstance(attempts, Sequence):
+        raise TypeError(f"a list of attempts was expected in the event log, not {attempts!r}")
+    finished = [attempt["path"] for attempt in attempts if attempt["result"] in FINISHED]
+    fresh = event["result_frame_id"] is not None and event["result_frame_id"] == event["frame_id"]
+    return len(finished) - (fresh and event.get("path") in finished)
+
+
 def check(headset: str, frames: Iterable[Event], claimed: Mapping[str, int]) -> list[Finding]:
     """Compare one headset's frame lines with what it claims; an empty list means they agree.
 
@@ -56,6 +68,11 @@ def check(headset: str, frames: Iterable[Event], claimed: Mapping[str, int]) -> 
         if outcome != event["outcome"]:
             findings.append(
                 _finding(headset, frame_id, f"logged {event['outcome']}, the times say {outcome}")
+            )
+        if (runs := wasted(event)) != event.get("wasted_runs", 0):
+            said = event.get("wasted_runs", 0)
+            findings.append(
+                _finding(headset, frame_id, f"logged {said} wasted runs, its attempts say {runs}")
             )
     findings += [
         _finding(headset, frame_id, f"answered {times} times")

@@ -72,7 +72,7 @@ def test_the_view_of_a_frame_counts_what_the_slot_is_busy_with():
             return getattr(b.policy, name)
 
     b = knowing(Bench(deadline_ms=33), run_ms=20)
-    b.policy, b.journey._policy = b.journey._policy, Watching()
+    b.policy, b.journey._dispatch.policy = b.journey._dispatch.policy, Watching()
     b.frame()
     assert views[-1].local.p_now == 1.0
     b.wait(1)

@@ -76,6 +76,27 @@ def test_an_answer_at_the_deadline_is_on_time_and_a_nanosecond_later_it_is_not(l
     assert recompute(line) == outcome
 
 
+@pytest.mark.parametrize(
+    ("attempts", "path", "runs"),
+    [
+        ([("offload", "ok")], "offload", 0),
+        ([("offload", "late"), ("local", "ok")], "local", 1),
+        ([("offload", "missing"), ("local", "ok")], "local", 0),
+        ([("offload", "refused busy"), ("local", "error")], "carried", 0),
+        ([("offload", "late"), ("local", "ok")], "carried", 2),
+        ([("split", "no hands")], "local", 0),
+    ],
+)
+def test_runs_that_came_to_a_result_and_answered_nothing_are_counted_again(attempts, path, runs):
+    line = carried(0) if path == "carried" else fresh(0)
+    line |= {"path": path, "attempts": [{"path": way, "result": result} for way, result in attempts]}
+    first = fresh(1)
+    claimed = claims([line, first])
+    assert texts([line | {"wasted_runs": runs}, first], claimed) == []
+    wrong = f"logged {runs + 1} wasted runs, its attempts say {runs}"
+    assert texts([line | {"wasted_runs": runs + 1}, first], claimed) == [(0, wrong)]
+
+
 def test_a_log_that_adds_up_yields_no_finding_in_any_order():
     frames = [fresh(0), carried(1), late(2), none(3), fresh(4)]
     assert check(HEADSET, reversed(frames), claims(frames)) == []
