@@ -53,6 +53,11 @@ class Asked:
         """When its budget is over."""
         return self.sent_ns + self.budget_ns
 
+    @property
+    def way_ns(self) -> int:
+        """What its reply took without the time at the worker."""
+        return self.heard_ns - self.sent_ns - self.queue_ns - self.ran_ns
+
 
 def photo_frame(pixels: np.ndarray) -> Frame:
     """A photo (BGR) as a headset sends it, still without a header of its own."""
@@ -100,6 +105,11 @@ class Crowd:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.__exit__(kind, error, trace)
+
+    @property
+    def unsent(self) -> int:
+        """Frames that never left: a newer one came while the way was blocked."""
+        return sum(_dropped(headset.road) for headset in self._headsets.values())
 
     def saturate(self, names: list[str], *, for_s: float) -> list[Asked]:
         """Each of these sends its next frame when the last one was answered; returns all they asked for."""
@@ -156,7 +166,8 @@ class Crowd:
         payload = headset.encoder.encode(replace(self._frame, header=header))
         headset.asked[frame_id] = Asked(device=name, sent_ns=now_ns, budget_ns=budget_ns)
         address = topic("infer", site=self._site, device=name, worker=self._worker, task="hands")
-        headset.road.publish(address, payload, budget_ns=budget_ns)
+        # one whose time is over leaves too: the worker has to notice
+        headset.road.publish(address, payload, budget_ns=round(ANSWER_S * NS_PER_S))
 
     def _connect(self, name: str, *, url: str, reactor: Reactor) -> _Headset:
         config = SessionConfig(
@@ -188,6 +199,11 @@ class Crowd:
                     raise ChildProcessError("the headsets did not reach the broker: is it still running?")
                 return
             time.sleep(POLL_S)
+
+
+def _dropped(road: Session) -> int:
+    counters = road.counters
+    return counters.dropped_stale + counters.dropped_superseded + counters.dropped_full + counters.lost
 
 
 def _hand_back(name: str, *, waiting: list[str], turns: threading.Semaphore) -> None:

@@ -105,6 +105,7 @@ def _cells(
     for cell in CELLS:
         tell(f"{HEADSETS} headsets, {LOAD:g} times its capacity, {cell.name}")
         memory: list[int] = []
+        unsent = crowd.unsent
         budget_ns = round(BUDGET_RUNS / before * NS_PER_S)
         asked = crowd.offer(
             cell.periods_s(names, per_s=LOAD * before),
@@ -117,7 +118,9 @@ def _cells(
         after = capacity()
         facts: dict[str, Any] = {"name": cell.name, "capacity_per_s": [round(before, 1), round(after, 1)]}
         facts |= {"budget_ms": round(budget_ns / NS_PER_MS, 1)}
-        cells.append(facts | judge(asked, names, capacity_per_s=(before + after) / 2, memory=memory))
+        cells.append(
+            facts | judge(asked, names, capacity_per_s=(before + after) / 2, memory=memory, unsent=unsent)
+        )
         before = after
     return cells
 
@@ -136,23 +139,38 @@ def _rate(asked: Sequence[Asked]) -> float:
 
 
 def judge(
-    asked: Sequence[Asked], names: Sequence[str], *, capacity_per_s: float, memory: Sequence[int]
+    asked: Sequence[Asked],
+    names: Sequence[str],
+    *,
+    capacity_per_s: float,
+    memory: Sequence[int],
+    unsent: int = 0,
 ) -> dict[str, Any]:
-    """What one cell came to. ``memory``: bytes the worker held, in the order of time."""
+    """What one cell came to.
+
+    Args:
+        asked: every request of the cell.
+        names: of the headsets.
+        capacity_per_s: answers a second where the worker always has a frame.
+        memory: bytes the worker held, in the order of time.
+        unsent: requests that never left their headset.
+    """
     begin_ns = min(row.sent_ns for row in asked) + round(WARM_S * NS_PER_S)
     rows = [row for row in asked if row.sent_ns >= begin_ns]
     span_s = (max(row.sent_ns for row in rows) - begin_ns) / NS_PER_S
     ran = [row for row in rows if row.ran_ns]
     fresh = [row for row in ran if row.heard_ns <= row.over_ns]
     refused = [row for row in rows if row.refusal]
-    rtt_us = [(row.heard_ns - row.sent_ns - row.queue_ns - row.ran_ns) / NS_PER_US for row in ran]
+    # of refused ones too: those who were long on the way are the ones that are refused as expired
+    rtt_us = [row.way_ns / NS_PER_US for row in rows if row.replies]
     refusal_us = [(row.heard_ns - row.sent_ns) / NS_PER_US for row in refused]
     shares = Counter(row.device for row in fresh)
     rtt, refusal = quantiles(rtt_us, (50, 90, 99)), quantiles(refusal_us, (50, 90, 99))
     return {
         "frames": len(rows),
         "offered_over_capacity": round(len(rows) / span_s / capacity_per_s, 3),
-        "unanswered": sum(row.replies == 0 for row in rows),
+        "unsent": unsent,
+        "unanswered": max(0, sum(row.replies == 0 for row in asked) - unsent),
         "answered_twice": sum(row.replies > 1 for row in rows),
         "run": len(ran),
         "begun_expired": sum(row.received_ns + row.queue_ns >= row.over_ns for row in ran),

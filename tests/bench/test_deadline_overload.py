@@ -27,7 +27,13 @@ def refused(device: str, at_s: float, *, after_ms: float) -> Asked:
     sent_ns = round(at_s * S)
     heard_ns = sent_ns + round(after_ms * MS)
     return Asked(
-        device=device, sent_ns=sent_ns, budget_ns=100 * MS, heard_ns=heard_ns, replies=1, refusal="busy"
+        device=device,
+        sent_ns=sent_ns,
+        budget_ns=100 * MS,
+        heard_ns=heard_ns,
+        replies=1,
+        refusal="busy",
+        queue_ns=heard_ns - sent_ns - 2 * MS,
     )
 
 
@@ -65,6 +71,11 @@ def test_a_request_without_a_reply_and_one_with_two_are_counted():
     twice.replies = 2
     found = judged([*crowd(), silent, twice])
     assert (found["unanswered"], found["answered_twice"]) == (1, 1)
+
+
+def test_a_request_that_never_left_is_not_the_workers_fault():
+    silent = Asked(device="a", sent_ns=2 * S, budget_ns=MS)
+    assert judge([*crowd(), silent], NAMES, capacity_per_s=5.0, memory=[], unsent=1)["unanswered"] == 0
 
 
 def test_a_refusal_that_waited_is_not_within_an_rtt():
