@@ -22,7 +22,7 @@ from bench.deadline_traces import Trace, traces
 from bench.world.run import Setting, simulate
 from schemas.documents import SplitConfig
 
-FRAMES = {"quick": 1800, "full": 9000}
+FRAMES = {"quick": 1800, "full": 4500}
 DEADLINES_MS = (20, 25, 33, 40, 50)
 FPS = 30.0
 SETTLE_FRAMES = 60

@@ -26,7 +26,7 @@ from edge_node.energy import POWERS
 from schemas.documents import SplitConfig
 
 FRAMES = {"quick": 900, "full": 1500}  # of one run
-RUNS = {"quick": 1, "full": 3}  # of each cell; recordings begin elsewhere in each
+RUNS = {"quick": 1, "full": 2}  # of each cell; recordings begin elsewhere in each
 DEVICES = ("xr-fast", "xr-slow")
 DEADLINES_MS = (20, 33, 50)
 FPS = 30.0

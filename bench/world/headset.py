@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bench.world.agenda import Agenda, Draws, JobDraws
 from bench.world.hands import PICTURE, NoPixels, shows
-from bench.world.host import HOST_LATENESS, HOST_RUN, at_ns
+from bench.world.host import HOSTS, at_ns
 from bench.world.said import Said
 from bench.world.way import Way
 from edge_node.accelerator import Accelerator, interpolate
@@ -56,11 +56,12 @@ class Headset:
         config: SplitConfig,
         draws: Draws,
         fps: float,
+        host: str = "prompt",
         phase: float = 0.0,
     ) -> None:
         self._agenda, self._draws, self._fps, self._phase = agenda, draws, fps, phase
         self.seen = Seen()
-        self._rng, self._device = JobDraws(draws), device
+        self._rng, self._device, self._host = JobDraws(draws), device, HOSTS[host]
         self._way = way
         self._wake_ns: int | None = None
         self._traces = 0
@@ -103,7 +104,7 @@ class Headset:
             result=shows(job.frame_id, rois=job.rois),
             error="",
             started_ns=started_ns,
-            ended_ns=started_ns + at_ns(HOST_RUN, share=self._draws.share("host run", job.frame_id)),
+            ended_ns=started_ns + at_ns(self._host.run, share=self._draws.share("host run", job.frame_id)),
         )
         self.seen.counts["local_runs"] += 1
         self.seen.runs[job.frame_id] += 1
@@ -169,7 +170,7 @@ class Headset:
         self.do(self.journey.tick)
 
     def _lateness_ns(self, number: int) -> int:
-        return at_ns(HOST_LATENESS, share=self._draws.share("wake", number))
+        return at_ns(self._host.lateness, share=self._draws.share("wake", number))
 
     def _note_switch(self, flight: Flight, before: Path, reason: str) -> None:
         del reason

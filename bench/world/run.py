@@ -40,6 +40,7 @@ class Setting:
     link: LinkSpec
     config: SplitConfig
     device: str = "xr-fast"
+    host: str = "prompt"  # a row of ``bench.world.host.HOSTS``
     frames: int = 3000
     seed: int = 1
     fps: float = 30.0
@@ -100,6 +101,7 @@ def _enter(
         config=setting.config,
         draws=draws,
         fps=setting.fps,
+        host=setting.host,
         phase=phase,
     )
     return headset, way

@@ -21,6 +21,7 @@ from cloud_worker.request import Request
 from edge_node.energy import ENCODE_NS
 from edge_node.estimates.rtt import transport_rtt_ns
 from edge_node.offload import FrameOut
+from edge_node.picture_sizes import relative_size
 from edge_node.replies import PartOut, RemoteReply
 from headway.link_model import LinkModel
 from headway.link_spec import Direction
@@ -80,7 +81,8 @@ class Way:
     def send_frame(self, out: FrameOut, *, worker: str) -> int:
         """Put a frame on the way."""
         least, most = JPEG_BYTES
-        jpeg_bytes = round(least + (most - least) * self._draws.share("jpeg", out.frame_id))
+        at_80 = least + (most - least) * self._draws.share("jpeg", out.frame_id)
+        jpeg_bytes = round(at_80 * relative_size(out.quality))
         left_ns = self._agenda.now_ns + ENCODE_NS
         self._waits[Task.HANDS, out.frame_id] = (left_ns, jpeg_bytes + HEADER_BYTES)
         budget_ns = out.deadline_ns - left_ns
