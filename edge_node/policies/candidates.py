@@ -80,8 +80,10 @@ def candidates(view: LinkView, limits: Limits, *, local: LocalView) -> list[Cons
 
 
 def _offloads(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) -> Sequence[Considered]:
+    """The worker's model answers only where its answer comes before that of the run behind it: so much is it worth."""
     budget_ns, hedge_in_ns = view.deadline_ns - view.now_ns, local.hedge_at_ns - view.now_ns
-    p_behind = local.p_now if view.critical else local.p_hedged
+    p_behind, behind_in_ns = (local.p_now, 0) if view.critical else (local.p_hedged, max(0, hedge_in_ns))
+    run_ends_in_ns = min(budget_ns, behind_in_ns + chip.run_ns)
     encode_j = chip.power.run_j(chip.power.encode_ns)
     rows = []
     for rung in view.offloads:
@@ -100,7 +102,7 @@ def _offloads(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView)
                 samples=forecast.samples,
                 energy_j=encode_j + radio_j + p_run * run_j,
                 payload_bytes=rung.payload_bytes,
-                loss=picture_loss(rung.quality),
+                loss=LOCAL_LOSS + forecast.p_at(run_ends_in_ns) * (picture_loss(rung.quality) - LOCAL_LOSS),
                 quality=rung.quality,
             )
         )

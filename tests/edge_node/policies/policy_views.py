@@ -25,8 +25,8 @@ class Chance:
     predicted_ns: int = 20 * MS
 
     def p_at(self, budget_ns):
-        assert 0 < budget_ns <= BUDGET_NS
-        return self.p
+        assert budget_ns <= BUDGET_NS
+        return self.p if budget_ns > 0 else 0.0
 
     def at(self, fraction):
         assert fraction == 0.95
@@ -37,7 +37,7 @@ def rung(p=0.9, *, quality=80, payload_bytes=20_000, **fields):
     return Rung(quality=quality, payload_bytes=payload_bytes, forecast=Chance(p=p, **fields))
 
 
-def view(p=0.9, *, now_ns=0, p_now=0.9, p_hedged=0.9, **fields):
-    local = LocalView(p_now=p_now, p_hedged=p_hedged, hedge_at_ns=now_ns + 60 * MS)
+def view(p=0.9, *, now_ns=0, p_now=0.9, p_hedged=0.9, hedge_in_ns=60 * MS, **fields):
+    local = LocalView(p_now=p_now, p_hedged=p_hedged, hedge_at_ns=now_ns + hedge_in_ns)
     known = {"worker": "w-1", "ready": True, "offloads": (rung(p),), "local": local, "chip": CHIP}
     return LinkView(now_ns=now_ns, deadline_ns=now_ns + BUDGET_NS, **{**known, **fields})

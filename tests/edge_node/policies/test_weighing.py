@@ -9,6 +9,7 @@ from edge_node.decide import POLICIES, PartView, Path
 from edge_node.device_class import Thermal
 from edge_node.policies.deadline import DOWN_SHARE, HOT_TOLERANCE, TOLERANCE
 from edge_node.policies.joule_price import KEEPS_NS, SOON_S
+from edge_node.policies.quality import LOCAL_LOSS, picture_loss
 from edge_node.policies.steps import FIRST_HOLD_NS
 from schemas.documents import SplitConfig
 
@@ -154,6 +155,24 @@ def test_a_missed_frame_does_not_make_the_rate_look_lower():
     assert decision.path is Path.OFFLOAD
     decision = policy.decide(view(0.99, now_ns=41 * FRAME_NS, offloads=(rung(payload_bytes=23_400),)))
     assert decision.path is Path.LOCAL
+
+
+class Race(Chance):
+    """Answers come after ``predicted_ns``, not before."""
+
+    def p_at(self, budget_ns):
+        return self.p if budget_ns > self.predicted_ns else 0.0
+
+
+def test_where_the_run_behind_it_would_answer_first_a_picture_is_not_worth_its_bytes():
+    sure = {"p_now": 1.0, "p_hedged": 1.0, "hedge_in_ns": 5 * MS}  # its own run ends in 25 ms
+    won, lost = (
+        settled(offloads=(replace(rung(), forecast=Race(p=1.0, predicted_ns=ms * MS)),), **sure)
+        for ms in (24, 26)
+    )
+    assert (won.path, lost.path) == (Path.OFFLOAD, Path.LOCAL)
+    losses = [row_of(each, Path.OFFLOAD, 80).loss for each in (won, lost)]
+    assert losses == [pytest.approx(picture_loss(80)), LOCAL_LOSS]
 
 
 # -- joules, heat and charge -------------------------------------------------------------------------
