@@ -28,7 +28,7 @@ from headway.children import Child, start
 from headway.report import quantiles
 
 FRAMES = {"quick": 1_500, "full": 20_000}
-BLOCKS = {"quick": 2, "full": 10}  # of each kind
+BLOCKS = {"quick": 2, "full": 8}  # of each kind
 BLOCK_S = {"quick": 3.0, "full": 15.0}
 WARM_S, SETTLE_S = 3.0, 0.5  # frames in the first half second of a block are not counted
 DEADLINE_MS, SLOW_DEADLINE_MS = 33.0, 100.0
