@@ -1,6 +1,8 @@
 """Bad replies: made at the asked rates, and put between a real worker's end and a real broker."""
 
+import contextlib
 import random
+import socket
 import time
 
 import pytest
@@ -99,6 +101,30 @@ def test_a_reply_that_is_held_comes_behind_its_successor_on_a_real_road(mosquitt
     finally:
         broker.stop()
     assert [header.frame_id for header in heard] == [1, 0, 3, 2]
+
+
+def test_it_ends_at_once_though_the_broker_takes_nothing_any_more():
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        with Middle(frozen.getsockname()[1], tamperer=Tamperer({}, rng=random.Random(1))) as middle:
+            worker = socket.create_connection(("127.0.0.1", middle.port))
+            worker.setblocking(False)
+            packet = publish_packet(0x30, b"\x00\x01a", bytes(1 << 20))
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    worker.send(packet)
+            began_s = time.monotonic()
+        assert time.monotonic() - began_s < 5
+        worker.close()
+
+
+def test_without_a_broker_a_worker_is_turned_away():
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    with (
+        Middle(port, tamperer=Tamperer({}, rng=random.Random(1))) as middle,
+        socket.create_connection(("127.0.0.1", middle.port), timeout=5) as worker,
+    ):
+        assert worker.recv(1) == b""
 
 
 def _session(reactor, url, name):
