@@ -47,7 +47,13 @@ class Aging:
             minima.append((bucket, offset_ns))
         while minima[0][0] <= bucket - self._limits.buckets:
             minima.popleft()
+        self._forget(bucket)
         return offset_ns - min(least for _, least in minima)
+
+    def _forget(self, bucket: int) -> None:
+        """Drop senders of which no minimum is valid any more."""
+        while next(iter(self._minima.values()))[-1][0] <= bucket - self._limits.buckets:
+            self._minima.popitem(last=False)
 
     def _of(self, sender: Sender) -> deque[tuple[int, int]]:
         minima = self._minima.get(sender)

@@ -78,7 +78,8 @@ class Desk:
     def _admit(self, message: DataMessage, envelope: _Envelope) -> None:
         header = message.header
         sender = (envelope.device, header.boot_id)
-        if self._repeats.is_repeat(sender, (header.task, header.frame_id)):
+        key = (header.task, header.frame_id)
+        if self._repeats.is_repeat(sender, key, now_ns=envelope.received_ns):
             self._tally.note("repeats")
             return
         lost_ns = self._aging.lost_ns(sender, send_ns=header.send_ns, received_ns=envelope.received_ns)

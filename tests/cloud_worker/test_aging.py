@@ -52,6 +52,15 @@ def test_invented_senders_do_not_fill_the_memory():
     assert len(aging) == 8
 
 
+def test_a_sender_that_stays_silent_for_a_window_is_forgotten():
+    aging = Aging(AgingLimits(bucket_ns=S, buckets=3))
+    aging.lost_ns(A, send_ns=0, received_ns=0)
+    aging.lost_ns(B, send_ns=0, received_ns=2 * S)
+    assert len(aging) == 2
+    aging.lost_ns(B, send_ns=0, received_ns=3 * S)
+    assert len(aging) == 1
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 20 * S), st.integers(0, S)), min_size=1, max_size=60),
     st.integers(-(2**62), 2**62),
