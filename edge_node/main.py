@@ -27,6 +27,7 @@ from edge_node.device_class import DEVICE_CLASSES
 from edge_node.engines import EngineMaker
 from edge_node.frames import Source, SourcePlace
 from edge_node.headset import Headset, Parts
+from edge_node.long_lived import set_aside
 from edge_node.recording import Recording
 from edge_node.settings import NodeSettings
 from edge_node.sources import open_source
@@ -100,7 +101,7 @@ def _run_held(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) ->
             on_ready(headset)
             recording = _recording(settings, source)
             try:
-                with prompt_thread() as priority:
+                with set_aside(), prompt_thread() as priority:
                     summary = headset.run() | {"frame_thread": priority.value}
             finally:
                 headset.close()
