@@ -95,6 +95,7 @@ class Dispatch:
         self._out.begin(flight, captured, decision, now_ns=now_ns)
         if flight.remote is Stage.RUNNING:
             self.left_ns = now_ns
+            flight.p_remote = _p_remote(view, decision)
         if decision.duplicate:
             self._pay(view)
 
@@ -151,3 +152,12 @@ class Dispatch:
             self.switches += 1
             self._on_switch(flight, self.mode, reason)
             self.mode = path
+
+
+def _p_remote(view: LinkView, decision: Decision) -> float | None:
+    """What was to be expected of the picture that was sent; of parts nothing is stated."""
+    if decision.path is not Path.OFFLOAD:
+        return None
+    forecasts = {rung.quality: rung.forecast for rung in view.offloads}
+    forecast = forecasts.get(decision.quality) if decision.quality is not None else view.offload
+    return None if forecast is None else forecast.p_at(view.deadline_ns - view.now_ns)

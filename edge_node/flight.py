@@ -74,6 +74,7 @@ class Flight:
     payload_bytes: int = 0  # of what left of it; 0 where it stayed here
     wasted_runs: int = 0  # here or elsewhere, that ended well and did not answer it
     p_on_time: float | None = None  # as it was estimated before anything was known
+    p_remote: float | None = None  # that of the worker's answer alone, where a picture was sent
     reason: str = ""
     worker: str | None = None
     engine: Engine | None = None
@@ -150,6 +151,7 @@ def frame_line(flight: Flight, *, headset: str) -> dict[str, object]:
         "mode": flight.mode.value,
         "reason": flight.reason,
         "p_on_time": None if flight.p_on_time is None else round(flight.p_on_time, 4),
+        **({} if flight.p_remote is None else {"p_remote": round(flight.p_remote, 4)}),
         "rtt_ms": ms(flight.rtt_ns),
         "worker": flight.worker,
         "model": flight.model,

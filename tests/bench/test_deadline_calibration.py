@@ -5,7 +5,9 @@ import pytest
 
 from bench.calibration import bins, brier_skill, calibration_error, rolling_base
 from bench.deadline_calibration import Told, judged, play
-from bench.deadline_traces import step
+from bench.deadline_traces import step, wifi_jitter
+from bench.world.run import Setting, lines, simulate
+from schemas.documents import SplitConfig
 
 COINS = np.random.default_rng(3).random(20_000)
 
@@ -68,3 +70,13 @@ def test_a_step_is_told_as_it_comes_and_the_frames_behind_it_are_marked():
     assert cell.counts
     assert 0.3 < cell.changed.mean() < 0.5
     assert cell.stated[cell.came > 0].mean() > 0.9 > 0.2 > cell.stated[cell.came == 0].mean()
+
+
+def test_what_a_headset_says_of_the_worker_alone_stands_in_the_lines_of_frames_that_left():
+    config = SplitConfig.model_validate({"policy": "offload", "deadline_ms": 33})
+    seen, _ = simulate(Setting(link=wifi_jitter(10).link, config=config, frames=150))
+    written = {line["frame_id"]: line for line in lines(seen)}
+    left = [line for line in written.values() if line["mode"] == "offload"]
+    assert len(left) > 100
+    assert all(line["p_remote"] == round(seen.p_remote[line["frame_id"]], 4) for line in left)
+    assert not any("p_remote" in line for line in written.values() if line["mode"] == "local")
