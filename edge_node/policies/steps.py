@@ -1,7 +1,7 @@
 """Pure core: when a headset may change its way: slowly up, at once down, and never back and forth.
 
 A change is free where the way it leaves can be taken no longer. Any other change must have been the better one for a
-while: longer after every climb that was soon regretted. All changes together are at most ``MOST_SWITCHES`` a minute:
+while: longer after every climb that was soon regretted, and longest where the way taken could go on. All changes together are at most ``MOST_SWITCHES`` a minute:
 leaving needs room for coming back as well. A link that was cut for a second or more is another matter: when it is
 back, nothing is held against it. Another quality of the picture is no change of the way.
 """
@@ -11,6 +11,7 @@ from collections import deque
 from edge_node.policies.base import Path
 
 FIRST_HOLD_NS, MOST_HOLD_NS = 300_000_000, 20_000_000_000
+SCORE_HOLD_NS = 3_000_000_000  # away from a way that could go on: a better score alone is no hurry
 MOST_SWITCHES, SWITCHES_WITHIN_NS = 6, 60_000_000_000
 CALM_NS = 30_000_000_000  # up so long without a fall, and the next climb is quick again
 CUT_NS = 1_000_000_000  # a link blocked for so long was cut; one that was not is only unsteady
@@ -60,14 +61,16 @@ class Steps:
         if self._wish_since_ns is None:
             self._wish_since_ns = now_ns
         held_ns = now_ns - self._wish_since_ns
-        hold_ns = self._hold_ns if self.at is Path.LOCAL else FIRST_HOLD_NS
+        hold_ns = self._hold_ns if self.at is Path.LOCAL else SCORE_HOLD_NS
         if held_ns < hold_ns:
             return f"good for {held_ns / 1e9:.1f} of {hold_ns / 1e9:.1f} s"
         if path is not Path.LOCAL and not self._has_room(now_ns):
             return f"{MOST_SWITCHES} changes within a minute are the most: the link is not steady"
-        self._wish_since_ns = None
-        self._up_since_ns = now_ns
-        self._go(path, now_ns)
+        if path is Path.LOCAL:
+            self.fall(now_ns)
+        else:
+            self._wish_since_ns, self._up_since_ns = None, now_ns
+            self._go(path, now_ns)
         return ""
 
     def _has_room(self, now_ns: int) -> bool:

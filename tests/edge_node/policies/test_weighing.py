@@ -10,7 +10,7 @@ from edge_node.device_class import Thermal
 from edge_node.policies.deadline import DOWN_SHARE, HOT_TOLERANCE, TOLERANCE
 from edge_node.policies.joule_price import KEEPS_NS, SOON_S
 from edge_node.policies.quality import LOCAL_LOSS, picture_loss
-from edge_node.policies.steps import FIRST_HOLD_NS
+from edge_node.policies.steps import FIRST_HOLD_NS, SCORE_HOLD_NS
 from schemas.documents import SplitConfig
 
 PROVED = {"part": PartView(worker="w-2", reason=""), "split": Chance(p=0.9), "part_bytes": 60_000}
@@ -257,10 +257,22 @@ def test_coming_back_for_a_better_score_is_slow_and_for_a_worse_chance_at_once()
     slow_chip, fast_chip = (replace(CHIP, run_ns=run_ms * MS) for run_ms in (30, 2))
     good = {**EVEN, "policy": policy}
     assert ask_for(S, chip=slow_chip, **good).path is Path.OFFLOAD
-    assert ask_for(200 * MS, now_ns=2 * S, chip=fast_chip, **good).path is Path.OFFLOAD
-    assert ask_for(FIRST_HOLD_NS, now_ns=2 * S + 231 * MS, chip=fast_chip, **good).path is Path.LOCAL
-    assert ask_for(S, now_ns=3 * S, chip=slow_chip, **good).path is Path.OFFLOAD
-    assert ask_for(0, policy=policy, now_ns=5 * S, p=0.5 * DOWN_SHARE - 0.01).path is Path.LOCAL
+    back_ns = 2 * S
+    assert ask_for(SCORE_HOLD_NS - FRAME_NS, now_ns=back_ns, chip=fast_chip, **good).path is Path.OFFLOAD
+    assert ask_for(0, now_ns=back_ns + SCORE_HOLD_NS, chip=fast_chip, **good).path is Path.LOCAL
+    assert ask_for(S, now_ns=back_ns + 2 * SCORE_HOLD_NS, chip=slow_chip, **good).path is Path.OFFLOAD
+    bad_ns = back_ns + 3 * SCORE_HOLD_NS
+    assert ask_for(0, policy=policy, now_ns=bad_ns, p=0.5 * DOWN_SHARE - 0.01).path is Path.LOCAL
+
+
+def test_a_better_score_for_a_moment_brings_no_frame_back():
+    policy = POLICIES["deadline"](SplitConfig.model_validate(THRIFTY))
+    slow_chip, fast_chip = (replace(CHIP, run_ns=run_ms * MS) for run_ms in (30, 2))
+    assert ask_for(S, chip=slow_chip, policy=policy, **EVEN).path is Path.OFFLOAD
+    for second in range(2, 60, 2):
+        for chip in (fast_chip, slow_chip):
+            now_ns = second * S + (chip is slow_chip) * S
+            assert ask_for(S, now_ns=now_ns, chip=chip, policy=policy, **EVEN).path is Path.OFFLOAD
 
 
 # -- what stands behind a frame that left --------------------------------------------------------------
