@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bench.calibration import bins, brier_skill, calibration_error, rolling_base
-from bench.deadline_calibration import Told, judged, play
+from bench.deadline_calibration import of_lines, play
+from bench.deadline_told import Told, judged
 from bench.deadline_traces import step, wifi_jitter
 from bench.world.run import Setting, lines, simulate
 from schemas.documents import SplitConfig
@@ -79,4 +80,8 @@ def test_what_a_headset_says_of_the_worker_alone_stands_in_the_lines_of_frames_t
     left = [line for line in written.values() if line["mode"] == "offload"]
     assert len(left) > 100
     assert all(line["p_remote"] == round(seen.p_remote[line["frame_id"]], 4) for line in left)
+    told_by_lines = of_lines(list(written.values()), begin_ns=0, changes_s=(2.0,))
+    assert len(told_by_lines.came) == len(left)
+    assert 0.5 < told_by_lines.came.mean() < 1.0
+    assert told_by_lines.changed.sum() > 0
     assert not any("p_remote" in line for line in written.values() if line["mode"] == "local")
