@@ -14,7 +14,7 @@ class HedgeMargins:
 
     Both are a tenth of the frame's budget, or how late this host wakes if that is more. A tenth is never taken for
     more than ``start_ns`` and ``carry_ns``; a late host widens the first up to ``start_ns`` too, the second up to
-    ``most_carry_ns``.
+    ``most_carry_ns`` or half of the budget: one pause of the host must not take the time of every frame after it.
     """
 
     start_ns: int = 10_000_000
@@ -63,7 +63,7 @@ def carry_at_ns(*, deadline_ns: int, budget_ns: int, lateness_ns: int, margins: 
     ``lateness_ns``: how late this host may wake who asked to be woken.
     """
     least_ns = min(margins.carry_ns, budget_ns // TENTH)
-    return deadline_ns - min(margins.most_carry_ns, max(least_ns, lateness_ns))
+    return deadline_ns - min(margins.most_carry_ns, budget_ns // 2, max(least_ns, lateness_ns))
 
 
 def is_worth_starting(*, now_ns: int, deadline_ns: int, local_p50_ns: int) -> bool:

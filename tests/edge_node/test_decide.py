@@ -128,9 +128,9 @@ def test_the_last_safe_start_leaves_room_for_the_slowest_run():
     assert starts == [60, 64, 62, 60]
     carries = [
         carry_at_ns(deadline_ns=100, budget_ns=budget, lateness_ns=late, margins=margins)
-        for budget, late in ((200, 0), (30, 0), (200, 8), (200, 90))
+        for budget, late in ((200, 0), (30, 0), (200, 8), (200, 90), (30, 90))
     ]
-    assert carries == [95, 97, 92, 80]
+    assert carries == [95, 97, 92, 80, 85]  # never earlier than after half of a frame's time
     assert is_worth_starting(now_ns=70, deadline_ns=100, local_p50_ns=30)
     assert not is_worth_starting(now_ns=71, deadline_ns=100, local_p50_ns=30)
 
