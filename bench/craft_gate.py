@@ -1,6 +1,6 @@
 """What the gate says of good and of broken int8 models: ours, others', and ours spoiled on purpose.
 
-Every candidate is a file that goes through ``inference.gate.verify`` as ``headway model verify`` does it, on photos that
+Every candidate is a file that goes through ``inference.packages.verify`` as ``headway model verify`` does it, on photos that
 nothing was calibrated on.
 
     python -m bench.craft_gate --out gate.json
@@ -23,8 +23,8 @@ import numpy as np
 from headway.photos import present
 from headway.setup import REPOSITORY, cache_dir
 from inference.errors import InferenceError, QuantiseRefusedError
-from inference.gate.verify import Pair, verify
 from inference.packages.making import engine_of, load_helpers
+from inference.packages.verify import Pair, verify
 from inference.packages.zoo import fetch
 from inference.quantize.float_ends import FloatEnds
 from inference.quantize.photo_samples import PhotoSamples

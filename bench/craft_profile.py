@@ -27,8 +27,7 @@ from bench.parity_subjects import model_files
 from headway.photos import ensure_photos
 from headway.setup import cache_dir
 from inference.errors import InferenceError
-from inference.placement.durations import DurationTable
-from inference.placement.traffic import transfer_bytes
+from inference.profile.durations import DurationTable
 from inference.profile.loop import FrameLoop, integer_reference
 from inference.profile.measure import ProfileOptions, SiteTimes, Subject, measured_sites
 from inference.profile.picture import jpeg_encoder, model_inputs, read_frame
@@ -41,6 +40,7 @@ from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
 from inference.split.model import split_model
 from inference.split.placed import open_part
+from inference.split.traffic import transfer_bytes
 
 MODELS = ("hand_landmark_full", "hand_landmark_lite", "palm_detection_full", "hand_landmark_full_int8")
 CLOCKS = {"wall": time.perf_counter_ns, "processor": time.thread_time_ns}

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.placement.durations import DurationTable
 from inference.placement.families import Placements, three_tiers
 from inference.placement.inputs import Coding, ModelVariant, PlacementInputs
 from inference.placement.survivors import Survivors, survivors
-from inference.placement.traffic import TransferBytes
+from inference.profile.durations import DurationTable
+from inference.split.traffic import TransferBytes
 
 SERVER_SPEED = 10
 BYTES_PER_MBIT = 125_000

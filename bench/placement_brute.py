@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.graph.flow import Flow, FlowOperator, FlowTensor
-from inference.placement.durations import DurationTable
 from inference.placement.inputs import (
     Coding,
     Conditions,
@@ -20,7 +19,8 @@ from inference.placement.inputs import (
     Wish,
     level_weights,
 )
-from inference.placement.traffic import transfer_bytes
+from inference.profile.durations import DurationTable
+from inference.split.traffic import transfer_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,11 +18,11 @@ from bench.placement_brute import (
 from bench.placement_oracle import AdditiveCost, least_cost
 from inference.graph.flow import Flow, FlowOperator, FlowTensor
 from inference.placement.decision import Chooser
-from inference.placement.durations import DurationTable
 from inference.placement.families import Placements, three_tiers, u_shape
 from inference.placement.inputs import Coding, Conditions, ModelVariant, PlacementInputs, Tier, Wish
 from inference.placement.survivors import survivors
-from inference.placement.traffic import transfer_bytes
+from inference.profile.durations import DurationTable
+from inference.split.traffic import transfer_bytes
 
 FAMILIES: dict[str, Callable[[PlacementInputs], Placements]] = {"u-shape": u_shape, "three-tier": three_tiers}
 CLOSE = 1e-9  # relative: the same sums in another order

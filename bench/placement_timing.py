@@ -14,12 +14,12 @@ from bench.placement_brute import random_conditions, random_flow, random_inputs
 from bench.placement_checks import FAMILIES
 from inference.packages.cache import models_dir
 from inference.placement.decision import Chooser
-from inference.placement.durations import DurationTable
 from inference.placement.families import u_shape
 from inference.placement.inputs import Conditions, ModelVariant, PlacementInputs, Rates, Wish
 from inference.placement.survivors import survivors
-from inference.placement.traffic import transfer_bytes
+from inference.profile.durations import DurationTable
 from inference.split.model import split_model
+from inference.split.traffic import transfer_bytes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LARGE = ("yolox_nano_int8_quantize.tflite", "hand_landmark_full.tflite")

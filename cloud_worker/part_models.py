@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.errors import InferenceError
-from inference.fingerprint import split_fingerprint
 from inference.packages.package import MANIFEST_NAME, open_package
+from inference.parity.fingerprint import split_fingerprint
 from inference.runtimes.base import Runtime
 from inference.split.model import SplitModel, split_model
 from observability import log

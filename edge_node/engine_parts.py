@@ -9,12 +9,12 @@ from contextlib import closing
 
 from edge_node.jobs import EngineParts
 from inference.errors import TaskError
-from inference.fingerprint import canaries_for
+from inference.parity.fingerprint import canaries_for
 from inference.runtimes.base import Runtime
+from inference.split.hands import SplitHands, open_split_hands
 from inference.split.model import SplitModel
 from inference.split.placed import open_part, run_whole
 from inference.tasks.hands import HandTask
-from inference.tasks.hands_split import SplitHands, open_split_hands
 from schemas.messages import PartCoding
 from schemas.placements import Placement
 from schemas.topics import row

@@ -17,7 +17,7 @@ from edge_node.engine_parts import open_engine_parts
 from edge_node.errors import PlacementMisfitError, SettingsError
 from edge_node.jobs import Engine
 from inference.errors import InferenceError, ModelPackageError
-from inference.fingerprint import split_fingerprint
+from inference.parity.fingerprint import split_fingerprint
 from inference.runtimes.base import Model, Runtime
 from inference.split.model import split_model
 from inference.tasks.hands import HandsConfig, HandTask

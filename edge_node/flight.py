@@ -11,8 +11,8 @@ from edge_node.decide import Path
 from edge_node.frames import Captured
 from edge_node.jobs import Engine, JobKind
 from edge_node.outcome import Answer
+from inference.split.hands import Looked, Returned
 from inference.tasks.hands import Hand
-from inference.tasks.hands_split import Looked, Returned
 
 NS_PER_MS = 1_000_000
 SELDOM = (

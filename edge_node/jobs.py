@@ -7,9 +7,9 @@ from typing import Protocol
 
 from edge_node.device_class import Segment
 from edge_node.frames import Image
+from inference.split.hands import Looked, Returned
 from inference.split.part_payload import PartPayload
 from inference.tasks.hands import HandsResult
-from inference.tasks.hands_split import Looked, Returned
 from inference.tasks.roi import Roi
 from schemas.messages import PartCoding
 from schemas.placements import Placement
@@ -31,7 +31,7 @@ class Perceiver(Protocol):
 
 
 class SplitPerceiver(Protocol):
-    """What finds hands together with a worker: ``inference.tasks.hands_split.SplitHands`` or a stand-in."""
+    """What finds hands together with a worker: ``inference.split.hands.SplitHands`` or a stand-in."""
 
     def look(self, image_rgb: Image, *, rois: Sequence[Roi] = ()) -> Looked:
         """Everything before the worker's part, for an image (H, W, 3) RGB."""

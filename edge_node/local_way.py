@@ -15,7 +15,7 @@ from edge_node.frames import Captured
 from edge_node.hedge import TENTH, is_worth_starting
 from edge_node.jobs import Engine, Job, JobKind
 from edge_node.perceive import Perceived, Perception
-from inference.tasks.hands_split import Returned
+from inference.split.hands import Returned
 
 TRIAL_FRAME = -1  # no frame has this id
 SLOW = 0.99  # of the newest runs: what one is taken for where another waits behind it

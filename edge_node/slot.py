@@ -13,8 +13,8 @@ import structlog
 from edge_node.jobs import Job, JobDone, JobKind
 from edge_node.thread_priority import make_thread_nice
 from inference.errors import InferenceError, TaskError
+from inference.split.hands import Looked
 from inference.tasks.hands import HandsResult
-from inference.tasks.hands_split import Looked
 
 _log = structlog.get_logger("edge_node.slot")
 

@@ -29,10 +29,10 @@ from headway.errors import DemoError
 from headway.report import quantiles
 from inference.graph.flow import Cut
 from inference.runtimes.base import Runtime
+from inference.split.hands import SplitHands, open_split_hands
 from inference.split.model import SplitModel
 from inference.split.part_payload import PartPayload
 from inference.tasks.hands import HandsConfig, HandsResult, HandTask
-from inference.tasks.hands_split import SplitHands, open_split_hands
 from inference.tasks.roi import Roi
 from schemas.placements import Placement
 from schemas.topics import topic

@@ -12,29 +12,17 @@ from typing import Annotated, cast
 
 import typer
 
-from inference.errors import InferenceError, QuantiseRefusedError
-from inference.evaluation import cli as evaluate_hands
-from inference.gate import cli as verify_cli
-from inference.gate.cli import ImagesOption, VideoOption, shown_paths
-from inference.packages.cache import models_dir, packages_dir
-from inference.packages.making import Making, make_float_package, make_int8_package
-from inference.packages.model_files import ModelArgument, model_file
-from inference.packages.package import Package, TaskName, list_packages, open_package
-from inference.packages.publish import checked_package, published
-from inference.packages.publish import publish as send
-from inference.packages.zoo import MODELS, fetch
-from inference.placement import cli as place_cli
-from inference.profile import cli as profile_cli
-from inference.quantize.search import MODES
-from inference.quantize.tasks import quantise_task
-from inference.runtimes.registry import WORDS, row_of
-from inference.split import cli as split_cli
-from inference.split import inspect_cli
-from inference.terminal import (
+from inference.commands import evaluate as evaluate_hands
+from inference.commands import inspect as inspect_cli
+from inference.commands import place as place_cli
+from inference.commands import profile as profile_cli
+from inference.commands import split as split_cli
+from inference.commands import verify as verify_cli
+from inference.commands.model_files import ModelArgument, model_file
+from inference.commands.terminal import (
     EXIT_USAGE,
     JsonOption,
     ManagerOption,
-    NotFoundError,
     answer,
     answering,
     fail,
@@ -45,6 +33,17 @@ from inference.terminal import (
     show_package,
     show_packages,
 )
+from inference.commands.verify import ImagesOption, VideoOption, shown_paths
+from inference.errors import InferenceError, NotFoundError, QuantiseRefusedError
+from inference.packages.cache import models_dir, packages_dir
+from inference.packages.making import Making, make_float_package, make_int8_package
+from inference.packages.package import Package, TaskName, list_packages, open_package
+from inference.packages.publish import checked_package, published
+from inference.packages.publish import publish as send
+from inference.packages.zoo import MODELS, fetch
+from inference.quantize.search import MODES
+from inference.quantize.tasks import quantise_task
+from inference.runtimes.registry import WORDS, row_of
 
 model = typer.Typer(
     help="Models: import, inspect, split, quantise, verify, profile, place, publish. Example: headway model import hands",

@@ -4,7 +4,7 @@ A message says what is wrong and what to do. What must stay here: all error clas
 a caller can catch ``InferenceError`` and never a bare ``Exception``.
 """
 
-from inference.gate.refusals import REASONS, Reason
+from inference.refusals import REASONS, Reason
 
 
 class InferenceError(Exception):
@@ -66,3 +66,7 @@ class PackingError(InferenceError):
 
 class ProfileError(InferenceError):
     """A profile cannot be measured here, found or read."""
+
+
+class NotFoundError(InferenceError):
+    """A path or reference names nothing, or more than one thing."""

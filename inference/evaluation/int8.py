@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import OracleError
-from inference.evaluation.score_hands import read_photo
 from inference.packages.package import open_package
+from inference.quantize.photo_sources import read_photo
 from inference.quantize.tasks import photo_digest, quantise_task, sample_photos
 from inference.runtimes.base import Model
 from inference.runtimes.registry import open_runtime

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import OracleError
-from inference.evaluation.hand_agreement import Pair, agreement, pair_up, photo_regions
+from inference.evaluation.hand_agreement import Pair, agreement, pair_up
 from inference.evaluation.oracle import ReferencePhoto, ReferenceVideo
 from inference.evaluation.scoring import Tally, score, tally_image
+from inference.quantize.photo_regions import photo_regions
+from inference.quantize.photo_sources import read_photo
 from inference.runtimes.base import Model
 from inference.tasks.hands import HandsResult, HandTask
 from inference.tasks.tracking import HandTracker
@@ -111,18 +113,6 @@ def score_videos(
     if models.int8 is not None:
         figures["int8"]["against_float"] = agreement(hands=pairs, empty=())
     return figures
-
-
-def read_photo(path: Path) -> NDArray[np.uint8]:
-    """A photo as RGB (H, W, 3), turned as its EXIF says.
-
-    Raises:
-        OracleError: OpenCV cannot decode the file.
-    """
-    image = cv2.imread(str(path))
-    if image is None:
-        raise OracleError(f"{path} cannot be decoded: is it a whole JPEG or PNG?")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _frames(video: ReferenceVideo) -> Iterator[NDArray[np.uint8]]:

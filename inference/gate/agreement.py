@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import InferenceError
-from inference.gate.refusals import Reason
-from inference.quantize.output_rules import Floats, OutputRule, Record
+from inference.gate.output_rules import Floats, OutputRule, Record
+from inference.refusals import Reason
 
 COLLAPSED_SPREAD_SHARE = 0.2
 CLIPPED_SHARE = 0.05

@@ -10,9 +10,9 @@ from typing import Any
 
 from inference.gate.agreement import OutputAgreement, compare
 from inference.gate.answers import answers, encode_values
-from inference.gate.refusals import Reason
+from inference.gate.output_rules import OutputRule, generic_rules
 from inference.gate.speed import SpeedReport, measure_gain
-from inference.quantize.output_rules import OutputRule, generic_rules
+from inference.refusals import Reason
 from inference.runtimes.base import Array, Model, TensorSpec
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from inference.errors import InferenceError
 from inference.gate.answers import encode_values
+from inference.gate.int8_share import int8_share, stores_half
 from inference.packages.package import Package, PackageFacts, Quantisation, TaskName, build_package
-from inference.quantize.int8_share import int8_share, stores_half
 from inference.quantize.photo_samples import PhotoSamples, canaries
 from inference.quantize.photo_sources import read_shown
 from inference.quantize.search import Mode, QuantiseConfig, quantise

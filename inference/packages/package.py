@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from inference.errors import ModelPackageError
+from inference.gate.output_rules import Record
 from inference.packages.golden import Golden, record_golden, write_golden
-from inference.quantize.output_rules import Record
 from inference.runtimes.base import Array, Runtime
 from schemas.documents import (
     MAX_MANIFEST_BYTES,

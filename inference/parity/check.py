@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from inference.errors import InferenceError
-from inference.fingerprint import CANARY_COUNT, canaries_for
+from inference.parity.fingerprint import CANARY_COUNT, canaries_for
 from inference.parity.report import KernelPath, Pair, ParityReport, Places, cut_pairs, random_pairs
 from inference.parity.runs import Answers, PartRuns
 from inference.runtimes.base import Array

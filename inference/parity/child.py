@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from inference.confinement import child_environment, confine
-from inference.fingerprint import CANARY_COUNT
 from inference.parity.check import KernelPath, Pair, ParityReport, Places, check_places
+from inference.parity.fingerprint import CANARY_COUNT
 from inference.runtimes.options import RuntimeOptions
 
 DEFAULT_TIMEOUT_S = 120.0

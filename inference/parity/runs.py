@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.fingerprint import digest_of, split_fingerprint
+from inference.parity.fingerprint import digest_of, split_fingerprint
 from inference.parity.report import KernelPath, Pair, Places
 from inference.runtimes.base import Array, Runtime
 from inference.runtimes.registry import open_runtime

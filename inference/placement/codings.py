@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from inference.errors import PlacementError
 from inference.placement.inputs import Coding, InputQuality
-from inference.placement.profiles import Profile
+from inference.profile.stored import Profile
 
 RAW = Coding(name="raw")
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.errors import PlacementError
-from inference.placement.durations import DurationTable
-from inference.placement.traffic import TransferBytes
+from inference.profile.durations import DurationTable
+from inference.split.traffic import TransferBytes
 
 Floats = npt.NDArray[np.float64]
 Tier = Literal["device", "worker", "cloud"]

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inference.errors import PlacementError, ProfileError
+from inference.errors import NotFoundError, PlacementError, ProfileError
 from inference.placement.codings import at_common_levels, codings_of, qualities_of
 from inference.placement.inputs import ModelVariant, PlacementInputs, Rates, Tier
-from inference.placement.profiles import Profile
-from inference.placement.traffic import transfer_bytes
 from inference.profile.store import find_profile, profiles_dir
+from inference.profile.stored import Profile
 from inference.split.model import split_model
-from inference.terminal import NotFoundError
+from inference.split.traffic import transfer_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ import numpy as np
 
 from inference.errors import RuntimeMissingError
 from inference.graph.flow import Cut, Flow
-from inference.placement.profiles import InputRung, Packing
 from inference.profile.picture import Picture, PictureInput, jpeg_encoder
+from inference.profile.stored import InputRung, Packing
 from inference.runtimes.base import Array, Runtime
 from inference.split.model import SplitModel
 from inference.split.packing import pack, unpack

@@ -18,7 +18,6 @@ import numpy.typing as npt
 import psutil
 
 from inference.errors import ProfileError
-from inference.placement.traffic import transfer_bytes
 from inference.profile.loop import FrameLoop
 from inference.profile.quantiles import least_samples, steady
 from inference.profile.sparse import choose_cuts
@@ -26,6 +25,7 @@ from inference.profile.work import cumulative_work
 from inference.runtimes.base import Array, Runtime
 from inference.split.model import SplitModel
 from inference.split.placed import Part, open_part
+from inference.split.traffic import transfer_bytes
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.errors import ProfileError
-from inference.fingerprint import canaries_for
 from inference.graph.flow import Flow, FlowTensor
+from inference.parity.fingerprint import canaries_for
 from inference.runtimes.base import Array
 
 Picture = npt.NDArray[np.uint8]

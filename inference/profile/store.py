@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference.errors import ProfileError
-from inference.placement.profiles import Profile, read_profile
+from inference.profile.stored import Profile, read_profile
 from schemas.places import cache_dir
 
 _CLASS = re.compile(r"[a-z0-9][a-z0-9._]{0,31}")

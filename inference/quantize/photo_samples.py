@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.errors import QuantiseRefusedError
-from inference.gate.refusals import Reason
+from inference.refusals import Reason
 from inference.runtimes.base import Array
 
 MIN_PHOTOS = 3

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.errors import InferenceError
-from inference.evaluation.score_hands import read_photo
+from inference.errors import InferenceError, OracleError
 
 Photo = NDArray[np.uint8]
 
@@ -51,6 +50,18 @@ def photo_paths(source: Path, /) -> tuple[Path, ...]:
         )
         raise InferenceError(msg)
     return (*photos[:: max(1, -(-len(photos) // MAX_PHOTOS))], *videos)
+
+
+def read_photo(path: Path) -> NDArray[np.uint8]:
+    """A photo as RGB (H, W, 3), turned as its EXIF says.
+
+    Raises:
+        OracleError: OpenCV cannot decode the file.
+    """
+    image = cv2.imread(str(path))
+    if image is None:
+        raise OracleError(f"{path} cannot be decoded: is it a whole JPEG or PNG?")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def read_shown(paths: Sequence[Path], /) -> Iterator[tuple[Photo, ...]]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import QuantiseRefusedError
-from inference.gate.refusals import Reason
 from inference.quantize.float_ends import cones_of
+from inference.refusals import Reason
 from inference.runtimes.base import Array
 from inference.tflite.graph import Graph, parse_graph
 from inference.tflite.write import add_signature, fold_float16, name_outputs

@@ -17,13 +17,13 @@ import numpy as np
 from inference.errors import QuantiseRefusedError
 from inference.gate.agreement import OutputAgreement, compare
 from inference.gate.answers import answers
-from inference.gate.refusals import Reason
+from inference.gate.int8_share import int8_share
+from inference.gate.output_rules import OutputRule, Record
 from inference.gate.speed import SpeedReport
 from inference.gate.verdict import GateLimits, Structure, Verdict, judge
 from inference.quantize.float_ends import Cones, FloatEnds, SearchBounds, find_ends
-from inference.quantize.int8_share import int8_share
-from inference.quantize.output_rules import OutputRule, Record
 from inference.quantize.photo_samples import PhotoSamples, PhotoSplit, split_photos
+from inference.refusals import Reason
 from inference.runtimes.base import Array, Model, Runtime
 from inference.tflite.graph import parse_graph
 
@@ -210,7 +210,7 @@ def _writer(content: bytes, calibration: Sequence[Array]) -> Writer:
         from inference.quantize.quantizer import Int8Writer  # noqa: PLC0415 - only here is the extra needed
 
         return Int8Writer(parse_graph(content), calibration=calibration)
-    from inference.onnx.int8 import OnnxInt8Writer  # noqa: PLC0415 - only here is the extra needed
+    from inference.quantize.onnx_int8 import OnnxInt8Writer  # noqa: PLC0415 - only here is the extra needed
 
     return OnnxInt8Writer(content, calibration=calibration)
 

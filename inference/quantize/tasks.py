@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import InferenceError, TaskError
-from inference.evaluation.hand_agreement import photo_regions
-from inference.quantize.output_rules import OutputRule, detector_rules
+from inference.gate.output_rules import OutputRule, detector_rules
+from inference.quantize.photo_regions import photo_regions
 from inference.quantize.photo_samples import PhotoSamples
 from inference.quantize.photo_sources import Photo
 from inference.runtimes.base import Model

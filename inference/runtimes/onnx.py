@@ -1,4 +1,4 @@
-"""Shell of onnxruntime; its only importer, but for its quantiser in ``inference.onnx.quantize``.
+"""Shell of onnxruntime; its only importer, but for its quantiser in ``inference.quantize.onnx_quantizer``.
 
 Providers are chosen by configuration and never guessed: one that this build lacks is refused with the
 list of those it has, instead of a silent fall back to the CPU.

@@ -15,9 +15,9 @@ from edge_node.remote import Remote
 from edge_node.replies import RemoteReply
 from edge_node.workers import WorkerBook
 from inference.errors import TaskError
+from inference.split.hands import Looked
 from inference.split.part_payload import NOTHING, PartPayload
 from inference.tasks.hands import Hand, HandsResult
-from inference.tasks.hands_split import Looked
 from inference.tasks.roi import Roi
 from schemas.documents import SplitConfig, WorkerPresence
 from schemas.messages import PartCoding, Task, Timing

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from inference.errors import InferenceError
 from inference.gate.agreement import compare
-from inference.quantize.output_rules import OutputRule
+from inference.gate.output_rules import OutputRule
 
 N = 200
 POINTS = OutputRule(

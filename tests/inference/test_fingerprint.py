@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from inference.errors import GraphError
-from inference.fingerprint import canaries_for, digest_of, split_fingerprint
 from inference.graph.flow import Flow, FlowTensor
+from inference.parity.fingerprint import canaries_for, digest_of, split_fingerprint
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
 from inference.split.model import split_model

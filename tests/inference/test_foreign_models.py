@@ -5,9 +5,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from inference.fingerprint import canaries_for, digest_of, split_fingerprint
-from inference.onnx.quantize import quantise_onnx_static
 from inference.parity.check import KernelPath, check_parity, cut_pairs, random_pairs
+from inference.parity.fingerprint import canaries_for, digest_of, split_fingerprint
+from inference.quantize.onnx_quantizer import quantise_onnx_static
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
 from inference.split.model import split_model

@@ -14,18 +14,18 @@ from typer.testing import CliRunner
 
 from inference.cli import model as commands
 from inference.errors import InferenceError, QuantiseRefusedError, TaskError
-from inference.gate.refusals import REASONS, Reason
+from inference.gate.int8_share import int8_share, stores_half
+from inference.gate.output_rules import generic_rules
 from inference.gate.verdict import GateLimits, Structure, judge
-from inference.gate.verify import Pair, verify
 from inference.packages.making import engine_of, quantisation_of
+from inference.packages.verify import Pair, verify
 from inference.quantize.float_ends import FloatEnds
-from inference.quantize.int8_share import int8_share, stores_half
-from inference.quantize.output_rules import generic_rules
 from inference.quantize.photo_samples import PhotoSamples
 from inference.quantize.photo_sources import frame_groups, photo_paths, read_shown
 from inference.quantize.quantizer import Int8Writer
 from inference.quantize.search import QuantiseConfig, quantise
 from inference.quantize.tasks import PLAIN_IMAGES, quantise_task, sample_shown
+from inference.refusals import REASONS, Reason
 from inference.runtimes.base import TensorSpec
 from inference.tasks.detect_inputs import BORDER, detector_edges, detector_input
 from inference.tflite.graph import read_graph

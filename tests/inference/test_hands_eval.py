@@ -13,9 +13,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from inference.evaluation.cli import hands
-from inference.evaluation.score_hands import read_photo
+from inference.commands.evaluate import hands
 from inference.packages.package import PackageFacts, build_package
+from inference.quantize.photo_sources import read_photo
 from inference.quantize.search import FloatEnds, QuantiseConfig
 from inference.runtimes.registry import open_runtime
 from inference.tasks.hands import HandTask

@@ -9,12 +9,12 @@ import pytest
 
 from inference.errors import GraphError, TaskError
 from inference.runtimes.registry import open_runtime
+from inference.split.hands import open_split_hands
 from inference.split.live_tensors import Edge
 from inference.split.model import split_model
 from inference.split.part_payload import NOTHING, PartPayload
 from inference.split.placed import open_part
 from inference.tasks.hands import HandTask
-from inference.tasks.hands_split import open_split_hands
 from schemas.codec import Encoder, decode
 from schemas.messages import Header, Part, PartCoding, Task
 from schemas.placements import Placement

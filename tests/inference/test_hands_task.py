@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from inference.errors import TaskError
-from inference.evaluation.score_hands import read_photo
 from inference.evaluation.scoring import hand_distance
+from inference.quantize.photo_sources import read_photo
 from inference.runtimes.base import TensorSpec
 from inference.tasks.hands import HandsConfig, HandTask
 from inference.tasks.landmark import decode_landmarks

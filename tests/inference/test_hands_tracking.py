@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from inference.errors import TaskError
-from inference.evaluation.score_hands import read_photo
 from inference.evaluation.scoring import hand_distance
+from inference.quantize.photo_sources import read_photo
 from inference.tasks.hands import Hand, HandsResult, HandTask
 from inference.tasks.roi import Roi
 from inference.tasks.tracking import HandTracker, TrackerConfig

@@ -6,8 +6,8 @@ import pytest
 from onnx import helper
 
 from inference.errors import QuantiseRefusedError
-from inference.onnx.quantize import quantise_onnx_dynamic, quantise_onnx_static
 from inference.onnx.split import split_onnx
+from inference.quantize.onnx_quantizer import quantise_onnx_dynamic, quantise_onnx_static
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime
 from tests.inference.onnx_made import IMAGE, made, row, weight

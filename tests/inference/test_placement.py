@@ -16,7 +16,6 @@ from bench.placement_checks import (
 from inference.errors import PlacementError
 from inference.graph.flow import Flow, FlowOperator, FlowTensor
 from inference.placement.decision import Chooser, judge
-from inference.placement.durations import DurationTable
 from inference.placement.families import LOCAL, TERMS, three_tiers, u_shape
 from inference.placement.inputs import (
     Conditions,
@@ -28,8 +27,9 @@ from inference.placement.inputs import (
     level_weights,
 )
 from inference.placement.survivors import envelope, never_beaten, survivors
-from inference.placement.traffic import transfer_bytes
 from inference.placement.words import Choice
+from inference.profile.durations import DurationTable
+from inference.split.traffic import transfer_bytes
 
 MS = 1e6
 

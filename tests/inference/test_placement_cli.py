@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from inference.cli import model as command
 from inference.errors import PlacementError
-from inference.placement.profiles import read_profile
+from inference.profile.stored import read_profile
 
 STEPS = 4
 

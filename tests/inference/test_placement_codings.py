@@ -4,7 +4,7 @@ import pytest
 
 from inference.errors import PlacementError
 from inference.placement.codings import at_common_levels, codings_of, qualities_of
-from inference.placement.profiles import InputRung, Packing, Profile
+from inference.profile.stored import InputRung, Packing, Profile
 
 
 def profile(hardware="hmd", *, levels=(0.5, 0.9), slow=1.0, **more):

@@ -11,9 +11,8 @@ from typer.testing import CliRunner
 from inference.cli import model as command
 from inference.errors import PlacementError, ProfileError
 from inference.hardware import this_machine
-from inference.placement.durations import DurationTable
-from inference.placement.profiles import read_profile
 from inference.profile import measure as profile_module
+from inference.profile.durations import DurationTable
 from inference.profile.loop import FrameLoop, integer_reference
 from inference.profile.measure import ProfileOptions, Subject, measured_sites
 from inference.profile.picture import model_inputs, picture_input, read_frame
@@ -21,6 +20,7 @@ from inference.profile.quantiles import least_samples, quantiles, steady
 from inference.profile.report import profile_report
 from inference.profile.sparse import choose_cuts, interpolated, leave_one_out
 from inference.profile.store import check_class, find_profile
+from inference.profile.stored import read_profile
 from inference.profile.work import cumulative_work
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import open_runtime

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from inference.errors import QuantiseRefusedError
-from inference.evaluation.score_hands import read_photo
 from inference.gate.answers import answers
+from inference.gate.int8_share import int8_operators
 from inference.gate.speed import SpeedReport, measure_gain
 from inference.gate.verdict import GateLimits, Structure, structural_reasons
 from inference.packages.making import quantisation_of
 from inference.quantize.float_ends import FloatEnds
-from inference.quantize.int8_share import int8_operators
 from inference.quantize.photo_samples import PhotoSamples, canaries, split_photos
+from inference.quantize.photo_sources import read_photo
 from inference.quantize.search import QuantiseConfig, quantise
 from inference.quantize.tasks import photo_digest, quantise_task, sample_photos
 from inference.runtimes.registry import open_runtime

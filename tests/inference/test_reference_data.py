@@ -15,15 +15,14 @@ import typer
 from typer.testing import CliRunner
 
 from inference.cli import model as model_commands
+from inference.commands import evaluate as evaluate_hands
 from inference.errors import QuantiseRefusedError
-from inference.evaluation import cli as evaluate_hands
 from inference.evaluation.oracle import read_videos
-from inference.evaluation.score_hands import read_photo
 from inference.evaluation.scoring import hand_distance, tally_image
 from inference.gate.agreement import compare
 from inference.gate.answers import answers
 from inference.quantize.float_ends import FloatEnds
-from inference.quantize.photo_sources import photo_paths, read_shown
+from inference.quantize.photo_sources import photo_paths, read_photo, read_shown
 from inference.quantize.search import QuantiseConfig, quantise
 from inference.quantize.tasks import quantise_task, sample_photos
 from inference.runtimes.registry import open_runtime

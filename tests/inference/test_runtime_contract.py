@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inference.child import open_in_child
 from inference.errors import ModelInputError, ModelLoadError, ModelRunError, RuntimeMissingError
-from inference.evaluation.score_hands import read_photo
 from inference.evaluation.scoring import hand_distance
+from inference.quantize.photo_sources import read_photo
 from inference.runtimes.base import TensorSpec
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import RUNTIMES, open_runtime

@@ -168,7 +168,7 @@ def test_opening_an_engine_prints_nothing_reports_to_nobody_and_starts_no_progra
         "sys.addaudithook(lambda event, args: heard.append(event) if event in watched else None)\n"
         "from inference.runtimes.registry import open_runtime\n"
         "open_runtime(sys.argv[1])\n"
-        "if sys.argv[1] == 'onnx': import inference.onnx.quantize\n"
+        "if sys.argv[1] == 'onnx': import inference.quantize.onnx_quantizer\n"
         "import threading; [t.join(5) for t in threading.enumerate() if t is not threading.current_thread()]\n"
         "print(json.dumps([heard, os.listdir(os.environ['HOME'])]))\n"
     )

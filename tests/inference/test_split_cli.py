@@ -9,9 +9,9 @@ from onnx import helper
 from typer.testing import CliRunner
 
 from inference.cli import model as command
+from inference.commands import split as split_cli
 from inference.parity.check import ParityReport
 from inference.runtimes.registry import open_runtime
-from inference.split import cli as split_cli
 from tests.inference.made_tflite import Made
 from tests.inference.onnx_made import IMAGE, made, row, skip_model
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from inference.errors import QuantiseRefusedError
 from inference.onnx.flow import onnx_flow
-from inference.onnx.quantize import quantise_onnx_dynamic, quantise_onnx_static
 from inference.quantize.float_ends import cones_of
+from inference.quantize.onnx_quantizer import quantise_onnx_dynamic, quantise_onnx_static
 from inference.runtimes.base import Array
 
 

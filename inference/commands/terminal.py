@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from inference.errors import InferenceError, ManagerUnreachableError, RuntimeMissingError
+from inference.errors import InferenceError, ManagerUnreachableError, NotFoundError, RuntimeMissingError
 from inference.packages.package import Package
 
 EXIT_FAILED = 1
@@ -26,10 +26,6 @@ ManagerOption = Annotated[
 _LIST_COLUMNS = ("name", "version", "task", "quantisation", "total_bytes", "digest")
 _AGREEMENT_COLUMNS = ("samples", "median", "p90", "max", "flips", "borderline_flips")
 _PIPE_WIDTH = 200
-
-
-class NotFoundError(InferenceError):
-    """A path or reference names nothing, or more than one thing."""
 
 
 @contextmanager

@@ -5,15 +5,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inference.errors import RuntimeMissingError
-from inference.packages.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
-from inference.placement import command_options as options
+from inference.commands import place_options as options
+from inference.commands.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
+from inference.commands.terminal import EXIT_USAGE, JsonOption, answer, answering, fail
+from inference.errors import NotFoundError, RuntimeMissingError
 from inference.placement.families import Family, Placements, three_tiers, u_shape
 from inference.placement.inputs import Conditions, PlacementInputs, Rates, Tier, Wish
 from inference.placement.profiled_inputs import find_candidates, placement_inputs
-from inference.placement.profiles import Profile, read_profile
 from inference.placement.words import Choice
-from inference.terminal import EXIT_USAGE, JsonOption, NotFoundError, answer, answering, fail
+from inference.profile.stored import Profile, read_profile
 
 _MS_NS = 1e6
 _MBPS = 1e6

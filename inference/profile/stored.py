@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inference.errors import PlacementError
-from inference.placement.durations import DurationTable
+from inference.profile.durations import DurationTable
 
 SCHEMA = "headway.profile/1"
 MAX_PROFILE_BYTES = 64 << 20

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from inference.child import open_in_child
 from inference.errors import InferenceError
-from inference.gate.refusals import Reason
+from inference.gate.int8_share import int8_share
 from inference.gate.verdict import GateLimits, Structure, Verdict, judge, refusal
 from inference.packages.making import engine_of, load_helpers
-from inference.quantize.int8_share import int8_share
 from inference.quantize.photo_sources import read_shown
 from inference.quantize.tasks import PLAIN_IMAGES, QuantiseTask, sample_shown
+from inference.refusals import Reason
 from inference.runtimes.base import Array, Model
 
 _MAX_SAMPLES = 200

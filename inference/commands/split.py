@@ -10,14 +10,14 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from inference.packages.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
+from inference.commands.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
+from inference.commands.split_files import travels, worker_pair, write_parts
+from inference.commands.terminal import EXIT_FAILED, EXIT_USAGE, JsonOption, answer, answering, fail
+from inference.packages.inspection import short_words
 from inference.parity.check import KernelPath, Pair, ParityReport, cut_pairs, random_pairs
 from inference.parity.sweep import sweep
 from inference.runtimes.options import RuntimeOptions
-from inference.split.files import travels, worker_pair, write_parts
-from inference.split.inspection import short_words
 from inference.split.model import SplitModel, split_model
-from inference.terminal import EXIT_FAILED, EXIT_USAGE, JsonOption, answer, answering, fail
 
 SEED = 0
 # Parts have the whole's bytes only where no engine joins operators across the place of a cut.

@@ -12,8 +12,8 @@ from typing import Any
 
 from inference.errors import GraphError
 from inference.graph.flow import FlowTensor
+from inference.packages.inspection import tensor_view
 from inference.parity.check import Pair
-from inference.split.inspection import tensor_view
 from inference.split.model import SplitModel
 
 

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from inference.commands.terminal import EXIT_USAGE, fail
+from inference.errors import NotFoundError
 from inference.packages.cache import models_dir
-from inference.terminal import EXIT_USAGE, NotFoundError, fail
 
 ModelArgument = Annotated[Path, typer.Argument(help="A model file; a bare name is looked up in the cache.")]
 ShapeOption = Annotated[

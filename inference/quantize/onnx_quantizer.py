@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 
 from inference.errors import GraphError, QuantiseRefusedError
-from inference.gate.refusals import Reason
 from inference.onnx.read import DAMAGE, OnnxModel, read_onnx, reason_of
+from inference.refusals import Reason
 from inference.runtimes import usage_reports
 from inference.runtimes.base import Array
 

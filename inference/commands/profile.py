@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from inference.commands.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
+from inference.commands.terminal import JsonOption, answer, answering, say_step
 from inference.hardware import Hardware, this_machine
-from inference.packages.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
 from inference.packages.package import open_package
-from inference.placement.profiles import SCHEMA
 from inference.profile.coding import measured_packing, measured_rungs
 from inference.profile.loop import FrameLoop, integer_reference
 from inference.profile.measure import ProfileOptions, RunFacts, SiteTimes, Subject, measured_sites
@@ -30,11 +30,11 @@ from inference.profile.store import (
     store_profile,
     write_profile,
 )
+from inference.profile.stored import SCHEMA
 from inference.runtimes.base import Runtime
 from inference.runtimes.options import RuntimeOptions
 from inference.runtimes.registry import WORDS, open_runtime, row_of
 from inference.split.model import split_model
-from inference.terminal import JsonOption, answer, answering, say_step
 from schemas.places import cache_dir
 
 JPEG_QUALITY = 80

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from inference.commands.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
+from inference.commands.terminal import JsonOption, answer, answering, show_table
 from inference.errors import GraphError
-from inference.packages.model_files import ModelArgument, ShapeOption, chosen_shapes, model_file
-from inference.placement.profiles import Profile, read_profile
+from inference.packages.inspection import PositionRow, file_facts, position_rows, short_words
 from inference.profile.store import find_profile, profiles_dir
-from inference.split.inspection import PositionRow, file_facts, position_rows, short_words
+from inference.profile.stored import Profile, read_profile
 from inference.split.model import SplitModel, split_model
-from inference.terminal import JsonOption, answer, answering, show_table
 
 _MS_NS = 1e6
 _COLUMNS = ("operator", "kind", "output", "cut at", "cut bytes", "until here ms")

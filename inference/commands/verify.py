@@ -6,25 +6,25 @@ from typing import Annotated
 
 import typer
 
-from inference.gate.verdict import GateLimits, Verdict
-from inference.gate.verify import Pair
-from inference.gate.verify import verify as judged
-from inference.packages.cache import models_dir
-from inference.packages.model_files import ModelArgument, model_file
-from inference.packages.zoo import fetch
-from inference.quantize.photo_sources import photo_paths
-from inference.quantize.tasks import PLAIN_IMAGES, QUANTISE_TASKS
-from inference.terminal import (
+from inference.commands.model_files import ModelArgument, model_file
+from inference.commands.terminal import (
     EXIT_FAILED,
     EXIT_USAGE,
     JsonOption,
-    NotFoundError,
     answer,
     answering,
     fail,
     say_step,
     show_table,
 )
+from inference.errors import NotFoundError
+from inference.gate.verdict import GateLimits, Verdict
+from inference.packages.cache import models_dir
+from inference.packages.verify import Pair
+from inference.packages.verify import verify as judged
+from inference.packages.zoo import fetch
+from inference.quantize.photo_sources import photo_paths
+from inference.quantize.tasks import PLAIN_IMAGES, QUANTISE_TASKS
 
 ImagesOption = Annotated[
     Path | None,
