@@ -1,7 +1,8 @@
 """Pure core: everything one headset knows of one worker, and what it expects of a frame sent there now.
 
-Predicted = transfer of so many bytes + the worker's queue + its run + how far the newest answers were off, each from
-its own estimator. The error of every prediction, made when the request left, is kept; P(in time) is the share of
+Predicted = transfer of so many bytes + the worker's queue + its run + what this host spends around it + how far the
+newest answers were off, each from its own estimator. What is predicted is the time from deciding to having the
+answer, not from sending to receiving: encoding and waking count. The error of every prediction, made when the request left, is kept; P(in time) is the share of
 recent errors that the budget would have borne. A loss is an endless error, a refusal too; pings teach like frames, at
 less weight. What left while the link was silent is judged by its like. When the level changes for good, all but the
 newest is forgotten. Stays here: how the estimators hang together. Reads no clock, sends nothing.
@@ -17,7 +18,7 @@ from edge_node.estimates.drift import Drift, Guesses
 from edge_node.estimates.forecast import Forecast
 from edge_node.estimates.rtt import RttEstimator
 from edge_node.estimates.sketch import DecayedSketch, Picture
-from edge_node.estimates.work import PING, WorkerTimes
+from edge_node.estimates.work import PING, HostTimes, WorkerTimes
 
 NS_PER_S = 1_000_000_000
 ERRORS_HALF_LIFE_NS = 10 * NS_PER_S
@@ -67,7 +68,7 @@ class ReplySample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pending:
-    plain_ns: int  # transfer, queue and run
+    plain_ns: int  # transfer, queue, run and this host
     guesses: Guesses  # of how far off that is
     predicted_ns: int  # both together
     transfer_ns: int
@@ -78,8 +79,8 @@ class _Pending:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
     payload_bytes: int
-    work_ns: int  # what was expected of the worker
-    total_ns: int | None  # None: it refused
+    work_ns: int  # what was expected of the worker and this host
+    took_ns: int | None  # None: it refused
     weight: float
 
 
@@ -101,6 +102,7 @@ class Route:
         self.rtt = RttEstimator()
         self.bandwidth = Bandwidth()
         self.worker = WorkerTimes() if prior_run_ns is None else WorkerTimes(prior_run_ns=prior_run_ns)
+        self.host = HostTimes()
         self.clock = ClockOffset()
         self.legs: Legs | None = None  # of the newest reply that told the worker's times
         self.changes = 0  # of the level, since the start
@@ -116,6 +118,7 @@ class Route:
         )
         self._moment: _Moment | None = None  # the last one looked at, until something is learned
         self._heard_ns = 0
+        self._took_ns = 0  # the newest answer
         self._lost = False  # something, and nothing was heard since it left
         self._last = (0, 0)  # when the newest answered request left and when it was answered
         self._newest: deque[_Answer] = deque(maxlen=MOST_RUN)
@@ -128,7 +131,7 @@ class Route:
             self._pending.popitem(last=False)
 
     def on_reply(self, sample: ReplySample, *, now_ns: int) -> None:
-        """An answer came. One that was counted as lost before teaches how long to wait, nothing else."""
+        """An answer was taken in. One that was counted as lost before teaches how long to wait, nothing else."""
         self._moment = None
         self.rtt.add(sample.transport_ns)
         self._tell_legs(sample, now_ns=now_ns)
@@ -137,27 +140,29 @@ class Route:
         if pending is None:
             return
         errors = self._stalled_errors if pending.stalled else self._errors
-        errors.add(sample.total_ns - pending.predicted_ns, now_ns=now_ns, weight=_weight(sample.way == PING))
+        took_ns = self._took_ns = max(0, now_ns - pending.sent_ns)
+        errors.add(took_ns - pending.predicted_ns, now_ns=now_ns, weight=_weight(sample.way == PING))
         if not pending.stalled:
-            self._learn(sample, pending, now_ns=now_ns)
+            self._learn(sample, pending, took_ns=took_ns, now_ns=now_ns)
 
-    def _learn(self, sample: ReplySample, pending: _Pending, *, now_ns: int) -> None:
+    def _learn(self, sample: ReplySample, pending: _Pending, *, took_ns: int, now_ns: int) -> None:
         """From what left while the link was alive: what piled up behind a stall tells of nothing but the stall."""
         work_ns = pending.plain_ns - pending.transfer_ns
         if self.changed_at_ns is None or pending.sent_ns >= self.changed_at_ns:
-            self._drift.add(sample.total_ns - pending.plain_ns, pending.guesses, now_ns=now_ns)
+            self._drift.add(took_ns - pending.plain_ns, pending.guesses, now_ns=now_ns)
+        self.host.add(sample.way, max(0, took_ns - sample.total_ns))
         if sample.way != PING:
             self.worker.on_queue(sample.queue_ns, now_ns=now_ns)
             self.worker.on_run(sample.way, sample.decode_ns + sample.run_ns)
-        self._learn_link(sample, work_ns=work_ns, total_ns=sample.total_ns, now_ns=now_ns)
+        self._learn_link(sample, work_ns=work_ns, took_ns=took_ns, now_ns=now_ns)
 
-    def _learn_link(self, sample: ReplySample, *, work_ns: int, total_ns: int | None, now_ns: int) -> None:
-        """``work_ns`` was expected of the worker; no ``total_ns``: it refused."""
+    def _learn_link(self, sample: ReplySample, *, work_ns: int, took_ns: int | None, now_ns: int) -> None:
+        """``work_ns`` was expected of the worker and this host; no ``took_ns``: it refused."""
         transfer_ns = self.bandwidth.transfer_ns(sample.payload_bytes, now_ns=now_ns)
         self.bandwidth.add(sample.payload_bytes, sample.transport_ns, now_ns=now_ns)
         weight = _weight(sample.way == PING)
         self._newest.append(
-            _Answer(payload_bytes=sample.payload_bytes, work_ns=work_ns, total_ns=total_ns, weight=weight)
+            _Answer(payload_bytes=sample.payload_bytes, work_ns=work_ns, took_ns=took_ns, weight=weight)
         )
         bunched = sample.heard_ns - self._last[1] < (sample.sent_ns - self._last[0]) * BUNCHED
         self._last = (sample.sent_ns, sample.heard_ns)
@@ -201,7 +206,7 @@ class Route:
         errors.add_loss(now_ns=now_ns, weight=_weight(ping))
         if not pending.stalled:
             work_ns = pending.plain_ns - pending.transfer_ns
-            self._learn_link(sample, work_ns=work_ns, total_ns=None, now_ns=now_ns)
+            self._learn_link(sample, work_ns=work_ns, took_ns=None, now_ns=now_ns)
 
     def on_load(self, queue_ns: int, *, now_ns: int) -> None:
         """The worker told everybody how long a request would wait; its newer word on a request of ours is better."""
@@ -211,7 +216,7 @@ class Route:
         """What to expect of so many bytes sent this way now."""
         moment = self._at(now_ns)
         plain_ns = self.bandwidth.transfer_ns(payload_bytes, now_ns=now_ns)
-        plain_ns += self.worker.expected_ns(way, now_ns=now_ns)
+        plain_ns += self.worker.expected_ns(way, now_ns=now_ns) + self.host.expected_ns(way)
         return Forecast(
             predicted_ns=max(0, plain_ns + moment.drift_ns),
             samples=len(moment.errors),
@@ -227,14 +232,16 @@ class Route:
             return self._lost
         oldest = next(iter(self._pending.values()))
         silent_ns = now_ns - max(self._heard_ns, oldest.sent_ns)
-        if silent_ns <= oldest.predicted_ns + LEAST_PATIENCE_NS:
+        # where the newest answer took longer than predicted the next may too: that is another level, and no silence
+        due_ns = max(oldest.predicted_ns, min(self._took_ns, MOST_PATIENCE_NS))
+        if silent_ns <= due_ns + LEAST_PATIENCE_NS:
             return False
         error_ns = self._errors.at(PATIENCE, now_ns=now_ns)
-        return error_ns is not None and silent_ns > oldest.predicted_ns + min(error_ns, MOST_PATIENCE_NS)
+        return error_ns is not None and silent_ns > due_ns + min(error_ns, MOST_PATIENCE_NS)
 
     def _expect(self, payload_bytes: int, way: str, *, now_ns: int) -> _Pending:
         transfer_ns = self.bandwidth.transfer_ns(payload_bytes, now_ns=now_ns)
-        work_ns = self.worker.expected_ns(way, now_ns=now_ns)
+        work_ns = self.worker.expected_ns(way, now_ns=now_ns) + self.host.expected_ns(way)
         moment = self._at(now_ns)
         return _Pending(
             plain_ns=transfer_ns + work_ns,
@@ -272,11 +279,11 @@ class Route:
         self.bandwidth.reset(keep=run)
         self._errors.reset()
         for answer in list(self._newest)[-run:]:
-            if answer.total_ns is None:
+            if answer.took_ns is None:
                 self._errors.add_loss(now_ns=now_ns, weight=answer.weight)
                 continue
             expected_ns = answer.work_ns + self.bandwidth.transfer_ns(answer.payload_bytes, now_ns=now_ns)
-            self._errors.add(answer.total_ns - expected_ns, now_ns=now_ns, weight=answer.weight)
+            self._errors.add(answer.took_ns - expected_ns, now_ns=now_ns, weight=answer.weight)
 
     def _start_over(self, now_ns: int) -> None:
         self._drift.reset()

@@ -1,4 +1,4 @@
-"""Pure core: what a worker will spend on a request: its queue by what it last said, its runs per way.
+"""Pure core: what a worker will spend on a request, its queue by what it last said and its runs per way, and this host.
 
 A queue is a matter of now: what was said of it halves every second that nothing more is said. A run is smoothed.
 Reads no clock.
@@ -10,6 +10,7 @@ RUMOUR_AFTER_NS = (
     500_000_000  # what a worker tells everybody counts when our own requests told nothing for so long
 )
 RUN_GAIN = 1 / 8
+HOST_GAIN = 1 / 8
 PRIOR_RUN_NS = 10_000_000
 PING = "ping"  # answered before anything queues or runs
 
@@ -64,3 +65,19 @@ class WorkerTimes:
     def _faded_queue_ns(self, now_ns: int) -> float:
         silent_ns = max(0, now_ns - self._said_at_ns)
         return float(self._queue_ns * 0.5 ** (silent_ns / QUEUE_HALF_LIFE_NS))
+
+
+class HostTimes:
+    """What this host spends around a request, per way: encoding it, and taking its answer in."""
+
+    def __init__(self) -> None:
+        self._known_ns: dict[str, float] = {}
+
+    def add(self, way: str, spent_ns: int) -> None:
+        """So long passed between a decision and its answer that neither the link nor the worker needed."""
+        known_ns = self._known_ns.get(way, float(spent_ns))
+        self._known_ns[way] = known_ns + HOST_GAIN * (spent_ns - known_ns)
+
+    def expected_ns(self, way: str) -> int:
+        """How long a request of this way should take here; 0 before the first."""
+        return round(self._known_ns.get(way, 0.0))

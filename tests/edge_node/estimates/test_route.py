@@ -50,7 +50,7 @@ class Link:
         if lost:
             self.route.on_loss(self.next_id, ping=way == PING, now_ns=self.now_ns + 20 * MS)
         else:
-            self.route.on_reply(self.sample(size, total_ns, way), now_ns=self.now_ns + 20 * MS)
+            self.route.on_reply(self.sample(size, total_ns, way), now_ns=self.now_ns + total_ns)
         self.next_id += 1
         return forecast, total_ns
 
@@ -217,6 +217,50 @@ def test_answers_that_a_stall_held_up_together_are_no_new_level():
         held = dataclasses.replace(sample, frame_id=link.next_id + index, sent_ns=sent_ns, heard_ns=heard_ns)
         link.route.on_reply(held, now_ns=heard_ns)
     assert link.route.changes == 0
+
+
+def test_a_level_far_above_the_time_between_frames_is_learned_and_no_silence():
+    link, waits, total_ns = Link(jitter=0.05), [], 0
+    for _ in range(100):
+        link.frame()
+    link.start_ms += 30
+    for index in range(60):  # each answer comes after the next frame left
+        link.now_ns += 33 * MS
+        silent = link.route.is_stalled(now_ns=link.now_ns)
+        link.route.on_sent(link.next_id, payload_bytes=15_000, way=Path.OFFLOAD, now_ns=link.now_ns)
+        waits.append((link.next_id, link.now_ns))
+        link.next_id += 1
+        total_ns = round(link.total_ms(15_000) / link.slow * MS)
+        while waits and waits[0][1] + total_ns <= link.now_ns + 33 * MS:
+            frame_id, sent_ns = waits.pop(0)
+            sample = dataclasses.replace(link.sample(15_000, total_ns, Path.OFFLOAD), frame_id=frame_id)
+            heard = dataclasses.replace(sample, sent_ns=sent_ns, heard_ns=sent_ns + total_ns)
+            link.route.on_reply(heard, now_ns=sent_ns + total_ns)
+        assert not (silent and index > 3)
+    assert link.ask().predicted_ns == pytest.approx(total_ns, rel=0.1)
+
+
+def test_what_this_host_spends_before_sending_and_after_receiving_counts():
+    route = Route()
+    for frame_id in range(60):
+        decided_ns = frame_id * 33 * MS
+        route.on_sent(frame_id, payload_bytes=15_000, way=Path.OFFLOAD, now_ns=decided_ns)
+        sample = ReplySample(
+            frame_id=frame_id,
+            payload_bytes=15_000,
+            result_bytes=700,
+            sent_ns=decided_ns + 4 * MS,
+            heard_ns=decided_ns + 17 * MS,
+            queue_ns=0,
+            decode_ns=0,
+            run_ns=6 * MS,
+            way=Path.OFFLOAD,
+        )
+        route.on_reply(sample, now_ns=decided_ns + 19 * MS)
+    forecast = route.forecast(payload_bytes=15_000, way=Path.OFFLOAD, now_ns=2 * S)
+    assert forecast.predicted_ns == pytest.approx(19 * MS, rel=0.03)
+    assert (forecast.p_at(18 * MS) < 0.1, forecast.p_at(20 * MS) > 0.9) == (True, True)
+    assert route.bandwidth.transfer_ns(15_000, now_ns=2 * S) == pytest.approx(7 * MS, rel=0.05)
 
 
 def test_a_steady_link_is_not_forgotten():
