@@ -4,6 +4,7 @@ The only file of this room that reads clocks and randomness, and that makes sess
 drives both sessions; slots run models on their own threads.
 """
 
+import gc
 import random
 import secrets
 import sys
@@ -103,10 +104,15 @@ def run_worker(
         finished = False
         try:
             if _await_ready(process, timeout_s=connect_timeout_s, stop=stop):
+                # What lives by now lives as long as the worker: a full collection would look at all of it again, and
+                # hold up every reply for tens of milliseconds.
+                gc.collect()
+                gc.freeze()
                 announce(_introduction(process.identity, options))
             while not stop.wait(LOAD_EVERY_S):
                 process.service.beat()
         finally:
+            gc.unfreeze()
             if kitchen.parts is not None:
                 kitchen.parts.stop()
             finished = process.service.leave(timeout_s=options.drain_s, linger_s=LINGER_S)

@@ -1,5 +1,6 @@
 """The real thing: `worker run` as a process, a real Mosquitto, real models, a real photo."""
 
+import gc
 import json
 import signal
 import subprocess
@@ -201,6 +202,18 @@ def test_a_worker_told_to_stop_before_it_is_ready_never_says_that_it_is(tmp_path
         null_options(tmp_path, url=f"mqtt://127.0.0.1:{free_port()}"), stop=stop, announce=announced.append
     )
     assert (announced, report["received"]) == ([], 0)
+
+
+def test_what_lives_when_a_worker_is_ready_is_no_work_for_a_collection_while_it_answers(mosquitto, tmp_path):
+    stop, aside = threading.Event(), []
+
+    def announce(_introduction: dict[str, object]) -> None:
+        aside.append(gc.get_freeze_count())
+        stop.set()
+
+    run_worker(null_options(tmp_path, url=mosquitto.url), stop=stop, announce=announce)
+    assert aside[0] > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_help_shows_an_example():
