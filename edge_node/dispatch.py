@@ -24,7 +24,6 @@ from schemas.documents import SplitConfig
 TASK: TaskWord = "hands"
 SHADOWED = frozenset({"deadline"})  # policies that learn from shadows
 KEPT_HERE_FRAMES = 60  # for want of time for parts, before what is known of parts is doubted
-NO_TIME_FOR_PARTS = "a whole run must begin before a head would be done: allow frames a longer deadline"
 
 OnSwitch = Callable[[Flight, Path, str], None]  # the frame, the mode before, and why
 
@@ -77,17 +76,18 @@ class Dispatch:
         """Let the policy choose, and begin."""
         flight.regions = len(self._answers.rois(flight))
         flight.critical = self._critical
+        too_late = self._local.engine.parts is not None and self._is_too_late_for_parts(flight, now_ns=now_ns)
+        if too_late:
+            self._doubt_parts()
         view = self._out.view(
             flight,
             local=self._local_view(flight, now_ns=now_ns),
             now_ns=now_ns,
             critical=self._critical,
             may_duplicate=self._duplicates.has_one(now_ns=now_ns),
+            parts_too_late=too_late,
         )
         decision = self.policy.decide(view)
-        if decision.path is Path.SPLIT and self._is_too_late_for_parts(flight, now_ns=now_ns):
-            decision = Decision(path=Path.LOCAL, worker=None, reason=NO_TIME_FOR_PARTS)
-            self._doubt_parts()
         flight.worker, flight.rtt_ns = view.worker, self._remote.rtt_ns(view.worker)
         flight.p_on_time = decision.p_on_time
         self.decisions.note(flight, view, decision, policy=self._config.policy)

@@ -41,6 +41,7 @@ class WayOut:
         now_ns: int,
         critical: bool = False,
         may_duplicate: bool = False,
+        parts_too_late: bool = False,
     ) -> LinkView:
         """What the policy may know of a frame now."""
         remote = self._remote
@@ -59,28 +60,26 @@ class WayOut:
             offloads=offloads,
             split=remote.part_forecast(proved, now_ns=now_ns),
             part_bytes=remote.routes.part_bytes if proved else 0,
-            chip=self._chip(flight, local, now_ns=now_ns, has_parts=proved is not None),
+            chip=self._chip(flight, parts_too_late=parts_too_late, has_parts=proved is not None),
             vitals=remote.vitals,
             critical=critical,
             may_duplicate=may_duplicate,
         )
 
-    def _chip(self, flight: Flight, local: LocalView, *, now_ns: int, has_parts: bool) -> ChipView:
+    def _chip(self, flight: Flight, *, parts_too_late: bool, has_parts: bool) -> ChipView:
         """What jobs lately took, and what this device draws for them."""
         engine, times = self._local.engine, self._local.perception.times
         power = POWERS[self._local.perception.device.name]
         run_ns = times.usual_ns(JobKind.WHOLE, 0.5, regions=flight.regions)
         if not has_parts:
-            return ChipView(power=power, run_ns=run_ns)
+            return ChipView(power=power, run_ns=run_ns, parts_too_late=parts_too_late)
         head, tail = (engine.share(kind) for kind in (JobKind.HEAD, JobKind.TAIL))
-        typical_head_ns = times.usual_ns(JobKind.HEAD, 0.5, share=head)
-        worst_tail_ns = times.usual_ns(JobKind.TAIL, 0.999, share=tail)
         return ChipView(
             power=power,
             run_ns=run_ns,
             head_ns=times.usual_ns(JobKind.HEAD, MOSTLY, share=head),
             tail_ns=times.usual_ns(JobKind.TAIL, MOSTLY, share=tail),
-            parts_too_late=now_ns + typical_head_ns >= local.hedge_at_ns - worst_tail_ns,
+            parts_too_late=parts_too_late,
         )
 
     def begin(self, flight: Flight, captured: Captured, decision: Decision, *, now_ns: int) -> None:

@@ -10,6 +10,7 @@ from edge_node.vitals import Vitals
 
 NS_PER_MS = 1_000_000
 BYTES_PER_MB = 1e6
+TOO_LATE_FOR_PARTS = "a whole run must begin before a head would be done: allow frames a longer deadline"
 
 
 class Path(str, Enum):

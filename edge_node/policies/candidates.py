@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 from edge_node.energy import POWERS
 from edge_node.estimates.forecast import Forecast
-from edge_node.policies.base import ChipView, Considered, LinkView, LocalView, Path
+from edge_node.policies.base import TOO_LATE_FOR_PARTS, ChipView, Considered, LinkView, LocalView, Path
 from edge_node.policies.quality import LOCAL_LOSS, picture_loss
 from schemas.documents import SplitConfig
 
 NS_PER_S = 1_000_000_000
 BITS_PER_BYTE = 8
 UNKNOWN_CHIP = ChipView(power=POWERS["host"], run_ns=0)
-TOO_LATE = "a whole run must begin before a head would be done: allow frames a longer deadline"
 NEEDS_THE_SLOT = "a critical frame's own run needs the slot at once"
 
 
@@ -119,7 +118,7 @@ def _split(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) ->
     if not why_not and view.critical:
         why_not = NEEDS_THE_SLOT
     if not why_not and chip.parts_too_late:
-        why_not = TOO_LATE
+        why_not = TOO_LATE_FOR_PARTS
     return Considered(
         path=Path.SPLIT,
         worker=part.worker if part else None,

@@ -13,6 +13,7 @@ from edge_node.policies.steps import Ladder, Steps
 from schemas.documents import SplitConfig
 
 TOLERANCE = 0.005  # chances so near count as equal
+CRITICAL_TOLERANCE = 0.0005  # the same for a critical frame
 HOT_TOLERANCE = 0.02  # the same for a chip that throttles soon: then it would be late more often
 DOWN_SHARE = 0.7  # of the floor: below it a frame stays, between both it goes where the last one went
 CEILING_SHARE = 0.9  # of the uplink's ceiling: above it frames go only where the last one went
@@ -79,7 +80,8 @@ class DeadlinePolicy:
                 row.payload_bytes, frame_ns=self._frame_ns, share=share
             )
         turn_down_the_unlikely(rows, floor=self._floor, floor_here=DOWN_SHARE * self._floor, here=here)
-        turn_down_the_less_sure(rows, tolerance=HOT_TOLERANCE if self._joule.heat else TOLERANCE)
+        tolerance = HOT_TOLERANCE if self._joule.heat else TOLERANCE
+        turn_down_the_less_sure(rows, tolerance=CRITICAL_TOLERANCE if view.critical else tolerance)
 
     def _settle(self, rows: list[Considered], wanted: Considered | None, now_ns: int) -> Considered:
         """The row to take. Moves up and down; the first row is the run here, the net under all others."""

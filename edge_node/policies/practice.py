@@ -3,7 +3,7 @@
 Going up is slow, going down is immediate: a frame sent in vain costs a deadline, a frame kept costs only quality.
 """
 
-from edge_node.policies.base import NS_PER_MS, Decision, LinkView, Path, blocked_by, stay
+from edge_node.policies.base import NS_PER_MS, TOO_LATE_FOR_PARTS, Decision, LinkView, Path, blocked_by, stay
 from schemas.documents import SplitConfig
 
 
@@ -117,6 +117,8 @@ class SplitPolicy:
             return stay("the model is not cut at this placement: deploy one that its positions belong to")
         if view.part.reason:
             return Decision(path=Path.LOCAL, worker=None, reason=view.part.reason, ask=view.part.worker)
+        if view.chip is not None and view.chip.parts_too_late:
+            return stay(TOO_LATE_FOR_PARTS)
         return Decision(path=Path.SPLIT, worker=view.part.worker, reason=self._said)
 
     def on_rtt(self, rtt_ns: int, *, probe: bool) -> None:

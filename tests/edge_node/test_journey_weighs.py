@@ -6,10 +6,12 @@ from edge_bench import CUT_ENGINE, FRAME_BYTES, KERNEL, MODEL, MS, PLACEMENT, Be
 
 from edge_node.decide import Path
 from edge_node.device_class import DEVICE_CLASSES, Segment, Thermal
+from edge_node.dispatch import KEPT_HERE_FRAMES
 from edge_node.energy import POWERS
 from edge_node.engines import CUTTING
 from edge_node.jobs import JobKind
 from edge_node.picture_sizes import FIRST_BYTES
+from edge_node.policies.base import TOO_LATE_FOR_PARTS
 from edge_node.vitals import Vitals
 from schemas.messages import Task
 
@@ -99,3 +101,17 @@ def test_what_the_headset_draws_and_feels_is_what_is_told():
     shortest_ms, *_, longest_ms = DEVICE_CLASSES["xr-slow"].durations_ms[Segment.PALM, Thermal.NOMINAL]
     least_j, most_j = (POWERS["xr-slow"].run_j(round(ms * MS)) for ms in (shortest_ms, 3 * longest_ms))
     assert least_j < here["energy_j"] < most_j
+
+
+def test_one_slow_part_does_not_keep_the_split_from_being_weighed_for_ever():
+    place = {"head_end": PLACEMENT.start, "tail_start": PLACEMENT.end}
+    b = Bench(policy="deadline", engine=CUT_ENGINE, placement=place, tiers=("local", "split"), local_ms=30)
+    b.remote.workers.on_presence(
+        worker_presence(kernels={MODEL: KERNEL}, placements={MODEL: (PLACEMENT.id,)})
+    )
+    for _ in range(3):
+        b.perception.times.add(JobKind.HEAD, 90 * MS, regions=1, thermal=Thermal.NOMINAL, encoding=False)
+    answer_frames(b, count=2)
+    assert newest(b)["considered"][1]["why_not"] == TOO_LATE_FOR_PARTS
+    answer_frames(b, count=KEPT_HERE_FRAMES)
+    assert newest(b)["considered"][1]["why_not"] != TOO_LATE_FOR_PARTS

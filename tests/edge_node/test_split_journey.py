@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from edge_node.decide import Path
 from edge_node.device_class import Portion, Segment
+from edge_node.dispatch import KEPT_HERE_FRAMES
 from edge_node.flight import frame_line
 from edge_node.jobs import JobDone, JobKind
-from edge_node.dispatch import KEPT_HERE_FRAMES
 from edge_node.outcome import Outcome
 from edge_node.perceive import portions
 from edge_node.run_times import FEW, WARM_UP

@@ -285,6 +285,12 @@ def test_a_critical_frame_that_leaves_has_its_own_run_begun_at_once_without_any_
     assert decision.energy_j > CHIP.power.run_j(CHIP.run_ns)
 
 
+def test_a_critical_frame_goes_where_it_is_surer_by_little_and_a_routine_one_by_score():
+    dear = {"config": THRIFTY, "p": 0.99, "p_now": 0.998, "chip": replace(CHIP, run_ns=MS)}
+    assert settled(critical=True, **dear).path is Path.OFFLOAD
+    assert settled(critical=False, p_hedged=0.998, **dear).path is Path.LOCAL
+
+
 @pytest.mark.parametrize(
     ("fields", "duplicate"),
     [
