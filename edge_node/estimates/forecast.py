@@ -20,19 +20,22 @@ class Forecast:
     stalled: (
         bool  # the link is silent and something overdue: ``errors`` are of requests that left at such moments
     )
-    errors: Picture  # by how much answers came later (or earlier) than they had been predicted
+    errors: Picture  # of what was answered: by how much answers came later (or earlier) than they had been predicted
     legs: Legs | None = None
+    p_refused: float = 0.0  # the chance that the worker will not
 
     def p_at(self, budget_ns: int) -> float:
         """The probability that the answer is here within the budget."""
         if budget_ns <= 0:
             return 0.0
         share = self.errors.share_below(budget_ns - self.predicted_ns)
-        return self.prior_on_time if share is None else share
+        return (1.0 - self.p_refused) * (self.prior_on_time if share is None else share)
 
     def at(self, fraction: float) -> int:
         """The time that this fraction of answers needs at most; ``NEVER_NS`` where that many do not come."""
-        error_ns = self.errors.at(fraction)
+        if fraction > 1.0 - self.p_refused:
+            return NEVER_NS
+        error_ns = self.errors.at(fraction / (1.0 - self.p_refused))
         if error_ns is None or error_ns == NEVER_NS:
             return NEVER_NS
         return max(0, self.predicted_ns + error_ns)

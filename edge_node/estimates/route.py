@@ -3,7 +3,7 @@
 Predicted = transfer of so many bytes + the worker's queue + its run + what this host spends around it + how far the
 newest answers were off, each from its own estimator. What is predicted is the time from deciding to having the
 answer, not from sending to receiving: encoding and waking count. The error of every prediction, made when the request left, is kept; P(in time) is the share of
-recent errors that the budget would have borne. A loss is an endless error, a refusal too; pings teach like frames, at
+recent errors that the budget would have borne, times the chance that the worker takes it. A loss is an endless error; pings teach like frames, at
 less weight. What left while the link was silent is judged by its like. When the level changes for good, all but the
 newest is forgotten. Stays here: how the estimators hang together. Reads no clock, sends nothing.
 """
@@ -16,6 +16,7 @@ from edge_node.estimates.changes import MOST_RUN, ChangePoint
 from edge_node.estimates.clock import ClockOffset, Legs
 from edge_node.estimates.drift import Drift, Guesses
 from edge_node.estimates.forecast import Forecast
+from edge_node.estimates.refusals import RefusalRate
 from edge_node.estimates.rtt import RttEstimator
 from edge_node.estimates.sketch import DecayedSketch, Picture
 from edge_node.estimates.work import PING, HostTimes, WorkerTimes
@@ -93,6 +94,7 @@ class _Moment:
     drift_ns: int
     stalled: bool
     errors: Picture
+    p_refused: float
 
 
 class Route:
@@ -108,6 +110,7 @@ class Route:
         self.changes = 0  # of the level, since the start
         self.changed_at_ns: int | None = None  # the last time the level changed
         self.refusals: Counter[str] = Counter()
+        self._refusal_rate = RefusalRate()
         self._level = ChangePoint()
         self._drift = Drift()
         self._errors = DecayedSketch(
@@ -152,6 +155,7 @@ class Route:
             self._drift.add(took_ns - pending.plain_ns, pending.guesses, now_ns=now_ns)
         self.host.add(sample.way, max(0, took_ns - sample.total_ns))
         if sample.way != PING:
+            self._refusal_rate.add(refused=False, now_ns=now_ns)
             self.worker.on_queue(sample.queue_ns, now_ns=now_ns)
             self.worker.on_run(sample.way, sample.decode_ns + sample.run_ns)
         self._learn_link(sample, work_ns=work_ns, took_ns=took_ns, now_ns=now_ns)
@@ -189,7 +193,7 @@ class Route:
             self._start_over(now_ns)
 
     def on_refusal(self, sample: ReplySample, *, reason: str, now_ns: int) -> None:
-        """The worker would not: as good as lost, but the link carried it there and the word back.
+        """The worker would not: no answer, but the link carried the request there and the word back.
 
         How long the worker kept it teaches no queue: it refuses sooner than it would have begun.
         """
@@ -197,14 +201,10 @@ class Route:
         self.refusals[reason] += 1
         self.rtt.add(sample.transport_ns)
         self._tell_legs(sample, now_ns=now_ns)
-        ping = sample.way == PING
-        pending = self._pending.pop((ping, sample.frame_id), None)
+        self._refusal_rate.add(refused=True, now_ns=now_ns)
+        pending = self._pending.pop((sample.way == PING, sample.frame_id), None)
         self._heard_ns, self._lost = now_ns, False
-        if pending is None:  # it was counted as lost already
-            return
-        errors = self._stalled_errors if pending.stalled else self._errors
-        errors.add_loss(now_ns=now_ns, weight=_weight(ping))
-        if not pending.stalled:
+        if pending is not None and not pending.stalled:
             work_ns = pending.plain_ns - pending.transfer_ns
             self._learn_link(sample, work_ns=work_ns, took_ns=None, now_ns=now_ns)
 
@@ -224,6 +224,7 @@ class Route:
             stalled=moment.stalled,
             errors=moment.errors,
             legs=self.legs,
+            p_refused=moment.p_refused,
         )
 
     def is_stalled(self, *, now_ns: int) -> bool:
@@ -264,6 +265,7 @@ class Route:
                 drift_ns=self._drift.best(guesses),
                 stalled=stalled,
                 errors=errors.picture(now_ns=now_ns),
+                p_refused=self._refusal_rate.at(now_ns),
             )
         return self._moment
 
@@ -280,7 +282,6 @@ class Route:
         self._errors.reset()
         for answer in list(self._newest)[-run:]:
             if answer.took_ns is None:
-                self._errors.add_loss(now_ns=now_ns, weight=answer.weight)
                 continue
             expected_ns = answer.work_ns + self.bandwidth.transfer_ns(answer.payload_bytes, now_ns=now_ns)
             self._errors.add(answer.took_ns - expected_ns, now_ns=now_ns, weight=answer.weight)

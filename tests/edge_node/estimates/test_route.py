@@ -351,11 +351,10 @@ def test_a_refusal_of_what_was_counted_as_lost_is_no_second_loss():
     link = Link()
     for _ in range(20):
         link.frame()
-    before = link.ask().samples
+    before = link.ask()
     link.refuse(sent=False)
-    assert link.ask().samples == before
-    link.refuse()
-    assert link.ask().samples == before + 1
+    assert link.ask().samples == before.samples
+    assert link.ask().p_refused > before.p_refused == 0.0
 
 
 def test_what_a_worker_tells_everybody_gives_way_to_its_word_on_our_own_requests():
@@ -364,6 +363,41 @@ def test_what_a_worker_tells_everybody_gives_way_to_its_word_on_our_own_requests
         link.frame()
     link.route.on_load(300 * MS, now_ns=link.now_ns + 40 * MS)
     assert link.route.worker.queue_ns(now_ns=link.now_ns + 40 * MS) == 0
+
+
+def test_an_overload_is_believed_within_ten_answers_and_its_end_too():
+    link = Link()
+    for _ in range(300):
+        link.frame()
+    for index in range(10):
+        link.frame() if index % 3 == 2 else link.refuse()
+    assert link.ask().p_at(60 * MS) < 0.65
+    assert link.ask().p_at(60 * MS) == pytest.approx(
+        (1 - link.ask().p_refused) * dataclasses.replace(link.ask(), p_refused=0.0).p_at(60 * MS)
+    )
+    for _ in range(10):
+        link.frame()
+    assert link.ask().p_at(60 * MS) > 0.85
+
+
+def test_where_more_are_refused_than_may_be_late_no_time_is_long_enough():
+    link = Link()
+    for _ in range(60):
+        link.frame()
+    forecast = dataclasses.replace(link.ask(), p_refused=0.4)
+    assert forecast.at(0.61) == NEVER_NS
+    assert forecast.at(0.3) == dataclasses.replace(forecast, p_refused=0.0).at(0.5)
+
+
+def test_a_worker_that_refused_is_soon_worth_a_try():
+    link = Link()
+    for _ in range(60):
+        link.frame()
+    for _ in range(30):
+        link.refuse()
+    assert link.ask().p_refused > 0.9
+    link.now_ns += 10 * S
+    assert link.ask().p_refused < 0.25
 
 
 def test_a_queue_that_was_told_makes_answers_later_and_is_soon_forgotten():
