@@ -183,10 +183,11 @@ class Route:
             return
         self._moment = None
         self.rtt.on_timeout()
+        same_silence = self._lost  # as the loss before: one stall takes several, and is no new rate of losses
         self._lost = self._lost or pending.sent_ns >= self._heard_ns
         errors = self._stalled_errors if pending.stalled else self._errors
         errors.add_loss(now_ns=now_ns, weight=_weight(ping))
-        if not pending.stalled and self._level.add_loss():
+        if not (pending.stalled or same_silence) and self._level.add_loss():
             keep = max(KEEP_AT_LEAST, self._level.run)
             self._errors.reset(keep=keep)
             self.bandwidth.reset(keep=keep)

@@ -219,6 +219,19 @@ def test_answers_that_a_stall_held_up_together_are_no_new_level():
     assert link.route.changes == 0
 
 
+def test_a_stall_that_takes_several_answers_is_no_new_rate_of_losses_but_losses_between_answers_are():
+    link = Link()
+    for _ in range(60):
+        link.frame()
+    for _ in range(4):
+        link.frame(lost=True)
+    link.frame()
+    assert link.route.changes == 0
+    for index in range(40):
+        link.frame(lost=index % 2 == 0)
+    assert link.route.changes == 1
+
+
 def test_a_level_far_above_the_time_between_frames_is_learned_and_no_silence():
     link, waits, total_ns = Link(jitter=0.05), [], 0
     for _ in range(100):
