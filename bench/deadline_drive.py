@@ -29,13 +29,14 @@ from edge_node.replies import PartOut, RemoteReply
 from edge_node.workers import WorkerBook
 from inference.tasks.hands import HandsResult
 from schemas.documents import SplitConfig, WorkerPresence
-from schemas.messages import Task
+from schemas.messages import Task, Timing
 
 MS = 1_000_000
 FRAME_NS = 1_000_000_000 // 30
 LOCAL_PRIOR_MS = 20
 REPLY_MS, LOST, BAD_SECOND = (6.0, 30.0), 0.02, 0.1  # in a bad second replies take 10 times as long
 HOST_MS = 6.0
+PICTURE_BYTES, PING_BYTES, RESULT_BYTES = 30_000, 64, 700
 EMPTY = HandsResult(rejected=1)  # a region was looked into and held no hand: one landmark run
 WORKER, DIGEST = "w-1", "f" * 64
 
@@ -89,15 +90,12 @@ class Drive:
 
     def start(self, job: Job) -> None:
         """Take a local run; the host needs its time for it."""
-        began_ns = self._now_ns
-        ended_ns = began_ns + round(HOST_MS * MS)
-        done = JobDone(job=job, result=EMPTY, error="", started_ns=began_ns, ended_ns=ended_ns)
-        self._later(ended_ns, lambda now_ns: self.journey.on_job_done(done, now_ns=now_ns))
+        self._untimed(self._run, job)
 
     def send_frame(self, out: FrameOut, *, worker: str) -> Any:
         """Take a frame; returns its size in bytes."""
-        self._answer(Task.HANDS, out.frame_id, worker)
-        return 30_000
+        self._untimed(self._answer, Task.HANDS, out.frame_id, worker)
+        return PICTURE_BYTES
 
     def send_part(self, out: PartOut, *, worker: str) -> Any:
         """Take no parts."""
@@ -107,10 +105,16 @@ class Drive:
     def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> Any:
         """Take a probe; returns its size in bytes."""
         del budget_ns
-        self._answer(Task.PING, ping_id, worker)
-        return 64
+        self._untimed(self._answer, Task.PING, ping_id, worker)
+        return PING_BYTES
 
     # -- course ------------------------------------------------------------------------------------
+
+    def _run(self, job: Job) -> None:
+        began_ns = self._now_ns
+        ended_ns = began_ns + round(HOST_MS * MS)
+        done = JobDone(job=job, result=EMPTY, error="", started_ns=began_ns, ended_ns=ended_ns)
+        self._later(ended_ns, lambda now_ns: self.journey.on_job_done(done, now_ns=now_ns))
 
     def _schedule(self, frame_id: int, due_ns: int) -> None:
         self.journey.schedule(
@@ -137,6 +141,11 @@ class Drive:
             capture_ns=self._now_ns,
             model_digest=DIGEST,
             result=None if task is Task.PING else EMPTY,
+            sent_ns=self._now_ns,
+            payload_bytes=PING_BYTES if task is Task.PING else PICTURE_BYTES,
+            result_bytes=RESULT_BYTES,
+            timing=Timing(received_ns=self._now_ns + rtt_ns // 2, run_us=round(rtt_ns / 4000)),
+            replied_ns=self._now_ns + rtt_ns * 3 // 4,
         )
         self._later(heard_ns, lambda now_ns: self.journey.on_reply(reply, now_ns=now_ns))
 
@@ -165,6 +174,12 @@ class Drive:
         value = call(*arguments)
         self._spent_ns += time.perf_counter_ns() - began_ns
         return value
+
+    def _untimed(self, call: Callable[..., Any], *arguments: object) -> None:
+        """What a stand-in does while the journey waits for it is no time of the journey's."""
+        began_ns = time.perf_counter_ns()
+        call(*arguments)
+        self._spent_ns -= time.perf_counter_ns() - began_ns
 
     def _land(self, flight: Flight) -> None:
         if flight.answer is not None:

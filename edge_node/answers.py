@@ -32,6 +32,7 @@ class Answers:
         self.ledger = Ledger()
         self._tracker = HandTracker()
         self._newest: Seen | None = None
+        self._looked: tuple[int, tuple[Roi, ...]] | None = None  # regions last asked for, until more is seen
 
     @property
     def has_memory(self) -> bool:
@@ -40,16 +41,21 @@ class Answers:
 
     def rois(self, flight: Flight) -> tuple[Roi, ...]:
         """Regions, in pixels of the frame, to look in first."""
-        return self._tracker.rois(at_ns=flight.scheduled_ns)
+        at_ns = flight.scheduled_ns
+        if self._looked is None or self._looked[0] != at_ns:
+            self._looked = (at_ns, self._tracker.rois(at_ns=at_ns))
+        return self._looked[1]
 
     def prime(self, result: HandsResult, *, captured_ns: int, model: str) -> None:
         """Remember what was seen before the first frame was scheduled; it counts as frame -1."""
         self._tracker.update(result, captured_ns=captured_ns)
+        self._looked = None
         self._newest = Seen(frame_id=BEFORE_THE_FIRST, captured_ns=captured_ns, model=model)
 
     def fresh(self, flight: Flight, result: HandsResult, *, path: Path, model: str, now_ns: int) -> None:
         """A valid result of this frame's own pixels."""
         self._tracker.update(result, captured_ns=flight.scheduled_ns)
+        self._looked = None
         if self._newest is None or flight.scheduled_ns > self._newest.captured_ns:
             self._newest = Seen(frame_id=flight.frame_id, captured_ns=flight.scheduled_ns, model=model)
         answer = self.ledger.settle(

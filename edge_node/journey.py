@@ -17,7 +17,7 @@ from edge_node.decisions import Decisions
 from edge_node.dispatch import Dispatch, OnSwitch
 from edge_node.estimates.quantiles import Quantiles
 from edge_node.evidence import Evidence
-from edge_node.flight import Flight
+from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
 from edge_node.hedge import JourneyLimits
 from edge_node.jobs import Engine, JobDone
@@ -61,9 +61,7 @@ class Journey:
         self._limits = limits or JourneyLimits()
         self._flights: dict[int, Flight] = {}  # without an answer, or with a job in the slot; oldest first
         self._evidence = Evidence(due_ns=self._evidence_due_ns, look=self._look_again)
-        self._moments = Moments(
-            perception=perception, answers=self.answers, lateness=self.lateness, limits=self._limits
-        )
+        self._moments = Moments(perception=perception, lateness=self.lateness, limits=self._limits)
         self.local = LocalWay(
             engine=engine,
             perception=perception,
@@ -73,6 +71,7 @@ class Journey:
             on_head=lambda flight, now_ns: self._out.on_head(flight, now_ns),  # noqa: PLW0108 - bound late
         )
         self._out = WayOut(remote=remote, local=self.local, answers=self.answers, flights=self._flights)
+        self._probe_due_ns: int | None = None
         self._dispatch = Dispatch(
             remote=remote,
             local=self.local,
@@ -178,6 +177,7 @@ class Journey:
         if perceived is not None:
             self.local.take(perceived, now_ns=now_ns)
         self.remote.probe(self._dispatch.policy, now_ns=now_ns)
+        self._probe_due_ns = self.remote.next_probe_ns(self._dispatch.policy)
         self._look()
         for flight in list(self._flights.values()):
             self._advance(flight, now_ns=now_ns)
@@ -186,13 +186,10 @@ class Journey:
 
     def next_due_ns(self) -> int | None:
         """When ``tick`` has something to do again; None while nothing waits for time."""
-        dues = [
-            self.perception.due_ns,
-            self.remote.next_probe_ns(self._dispatch.policy),
-            self._evidence.due_ns,
-        ]
-        dues.extend(flight.due_ns for flight in self._flights.values())
-        return min((due for due in dues if due is not None), default=None)
+        others = (self.perception.due_ns, self._probe_due_ns, self._evidence.due_ns)
+        dues = [flight.due_ns for flight in self._flights.values()]
+        dues += [due_ns for due_ns in others if due_ns is not None]
+        return min(dues, default=None)
 
     def finish(self, *, now_ns: int) -> None:
         """Answer what is pending with what there is, and write every line."""
@@ -223,17 +220,14 @@ class Journey:
     # -- time --------------------------------------------------------------------------------------
 
     def _advance(self, flight: Flight, *, now_ns: int) -> None:
-        if self._out.is_missing(flight, now_ns=now_ns):
+        if flight.remote is Stage.RUNNING and self._out.is_missing(flight, now_ns=now_ns):
             self._dispatch.policy.on_loss("a reply is missing")
         if flight.answer is None:
-            self._help(flight, now_ns=now_ns)
+            flight.due_ns = self._help(flight, now_ns=now_ns)
         if flight.answer is None:
-            if now_ns < flight.scheduled_ns + self._limits.patience_ns:
-                overdue_ns = self._out.overdue_at_ns(flight)
-                flight.due_ns = self._moments.open_due_ns(flight, mode=self.mode, overdue_ns=overdue_ns)
-                return
-            self.answers.give_up(flight, now_ns=now_ns)
-            self._land(flight)
+            if now_ns >= flight.scheduled_ns + self._limits.patience_ns:
+                self.answers.give_up(flight, now_ns=now_ns)
+                self._land(flight)
         elif flight.has_job and now_ns < flight.scheduled_ns + self._limits.evidence_ns:
             flight.due_ns = self._evidence_due_ns(flight)
         elif flight.is_open and now_ns < flight.scheduled_ns + self._limits.evidence_ns:
@@ -242,15 +236,23 @@ class Journey:
         else:
             self._land(flight)
 
-    def _help(self, flight: Flight, *, now_ns: int) -> None:
-        """Hedge, then carry, when it is time."""
-        moments = self._moments
-        if flight.can_be_hedged and (
-            flight.hedge_now or now_ns >= moments.hedge_at_ns(flight, mode=self.mode)
-        ):
-            self.local.queue(flight, now_ns=now_ns)
-        if now_ns >= moments.carry_at_ns(flight):
+    def _help(self, flight: Flight, *, now_ns: int) -> int:
+        """Hedge, then carry, when it is time; gives the next moment at which something may have to be done."""
+        due_ns = flight.scheduled_ns + self._limits.patience_ns
+        if flight.remote is Stage.RUNNING:
+            due_ns = min(due_ns, self._out.overdue_at_ns(flight))
+        if flight.can_be_hedged:
+            hedge_ns = self._moments.hedge_at_ns(flight, mode=self._dispatch.mode)
+            if flight.hedge_now or now_ns >= hedge_ns:
+                self.local.queue(flight, now_ns=now_ns)
+            elif hedge_ns < due_ns:
+                due_ns = hedge_ns
+        carry_ns = self._moments.carry_at_ns(flight)
+        if now_ns >= carry_ns:
             self.answers.carry(flight, now_ns=now_ns)
+        elif carry_ns < due_ns and self.answers.has_memory:
+            due_ns = carry_ns
+        return due_ns
 
     def _evidence_due_ns(self, flight: Flight) -> int:
         return self._moments.evidence_due_ns(flight, overdue_ns=self._out.overdue_at_ns(flight))

@@ -4,7 +4,6 @@ What these moments depend on (how long local runs take at worst, how late this h
 read once per waking, by ``look``; the frames of that waking are then judged by the same figures.
 """
 
-from edge_node.answers import Answers
 from edge_node.decide import Path
 from edge_node.device_class import Thermal
 from edge_node.estimates.quantiles import Quantiles
@@ -19,16 +18,15 @@ LATENESS_QUANTILE = 0.999
 class Moments:
     """Of the frames of one headset. ``lateness``: of wakings, fed by whoever is woken."""
 
-    def __init__(
-        self, *, perception: Perception, answers: Answers, lateness: Quantiles, limits: JourneyLimits
-    ) -> None:
+    def __init__(self, *, perception: Perception, lateness: Quantiles, limits: JourneyLimits) -> None:
         self._perception = perception
-        self._answers = answers
         self._lateness = lateness
         self._limits = limits
         self._newest_ns, self._interval_ns = 0, 0  # of captures
         self._lateness_ns = 0
         self._thermal = Thermal.NOMINAL
+        self._version = -1  # of what is known of runs
+        self._engine: Engine | None = None
         self._whole_ns: dict[int, int] = {}  # by the regions a run looks into, at worst
         self._tail_ns = 0
         self._held: tuple[int | None, int | None] = (None, None)  # the frame, and when its result may be used
@@ -39,15 +37,17 @@ class Moments:
 
     def look(self, engine: Engine, *, thermal: Thermal) -> None:
         """Read what holds now."""
-        perception = self._perception
+        perception, times = self._perception, self._perception.times
         self._lateness_ns = self._lateness.at(LATENESS_QUANTILE)
-        self._thermal = thermal
+        self._held = (perception.held_frame, perception.due_ns)
+        if times.version == self._version and thermal is self._thermal and engine is self._engine:
+            return
+        self._version, self._thermal, self._engine = times.version, thermal, engine
         self._whole_ns.clear()
         self._tail_ns = 0
         if engine.parts is not None:
             share = engine.share(JobKind.TAIL)
-            self._tail_ns = perception.times.worst_ns(JobKind.TAIL, thermal=thermal, share=share)
-        self._held = (perception.held_frame, perception.due_ns)
+            self._tail_ns = times.worst_ns(JobKind.TAIL, thermal=thermal, share=share)
 
     def latest_start_ns(self, flight: Flight, *, mode: Path) -> int:
         """When a whole run has to begin at the latest; with parts, a tail of another frame may hold the slot just then."""
@@ -87,17 +87,6 @@ class Moments:
             lateness_ns=self._lateness_ns,
             margins=self._limits.margins,
         )
-
-    def open_due_ns(self, flight: Flight, *, mode: Path, overdue_ns: int) -> int:
-        """The next moment of a frame without an answer; its reply is missing at ``overdue_ns``."""
-        due_ns = flight.scheduled_ns + self._limits.patience_ns
-        if flight.remote is Stage.RUNNING:
-            due_ns = min(due_ns, overdue_ns)
-        if flight.can_be_hedged:
-            due_ns = min(due_ns, self.hedge_at_ns(flight, mode=mode))
-        if self._answers.has_memory:
-            due_ns = min(due_ns, self.carry_at_ns(flight))
-        return due_ns
 
     def evidence_due_ns(self, flight: Flight, *, overdue_ns: int) -> int:
         """The next moment of an answered frame."""

@@ -224,7 +224,7 @@ class Remote:
 
     def probe(self, policy: Policy, *, now_ns: int) -> None:
         """Count lost probes and send the next one where the policy wants it."""
-        lost = [ping for ping, (due_ns, _) in self._pings.items() if now_ns >= due_ns]
+        lost = [ping for ping, (due_ns, _) in self._pings.items() if now_ns >= due_ns] if self._pings else ()
         for ping in lost:
             _, asked = self._pings.pop(ping)
             self.routes.lose(asked, ping, ping=True, now_ns=now_ns)
@@ -249,10 +249,11 @@ class Remote:
 
     def next_probe_ns(self, policy: Policy) -> int | None:
         """When ``probe`` has something to do again."""
-        dues = [due_ns for due_ns, _ in self._pings.values()]
-        if policy.wants_probes() and self._next_ping_ns is not None:
-            dues.append(self._next_ping_ns)
-        return min(dues, default=None)
+        due_ns = self._next_ping_ns if policy.wants_probes() else None
+        if self._pings:
+            lost_ns = min(lost_ns for lost_ns, _ in self._pings.values())
+            return lost_ns if due_ns is None else min(lost_ns, due_ns)
+        return due_ns
 
 
 def _wanted(engine: Engine) -> PartWanted | None:

@@ -31,9 +31,13 @@ class Routes:
 
     def of(self, worker: str) -> Route:
         """What is known of a worker; begins with nothing."""
-        if worker not in self._of and len(self._of) >= self._limit:
+        known = self._of.get(worker)
+        if known is not None:
+            return known
+        if len(self._of) >= self._limit:
             del self._of[next(iter(self._of))]
-        return self._of.setdefault(worker, Route())
+        self._of[worker] = Route()
+        return self._of[worker]
 
     def picture_bytes(self, quality: int) -> int:
         """About what the next picture takes at this JPEG quality."""

@@ -16,7 +16,10 @@ WARM_UP = 2  # first runs of an engine, which are slower than any later one
 FEW = 60  # runs, two seconds of frames: with fewer the prior is still taken for possible
 MOST_REGIONS = 2  # more of them count as so many
 PARTS = (JobKind.HEAD, JobKind.TAIL)
-ANY_WHOLE = JobKind.WHOLE.value
+ANY_WHOLE = "whole"
+WHOLE_IN = tuple(
+    f"whole in {regions}" for regions in range(MOST_REGIONS + 1)
+)  # names of whole runs, by regions
 
 
 class RunTimes:
@@ -27,9 +30,11 @@ class RunTimes:
         self._recent: dict[str, Quantiles] = {}
         self._many = LocalTimes(prior_ns=prior_ns)
         self._ended: Counter[JobKind] = Counter()  # runs of this engine, until it is warm
+        self.version = 0  # grows with all that is learned or forgotten
 
     def forget(self) -> None:
         """Another engine runs from now on; until it was measured, the newest whole runs stand in."""
+        self.version += 1
         self._ended.clear()
         self._many.forget()
         self.forget_parts()
@@ -45,9 +50,12 @@ class RunTimes:
             if self._ended[kind] == WARM_UP:
                 self._drop(kind)
             self._ended[kind] += 1
-        name = _name(kind, regions)
-        for one in {name, kind.value}:
-            self._recent_of(one).add(duration_ns)
+        self.version += 1
+        name: str = kind
+        if kind is JobKind.WHOLE:
+            name = WHOLE_IN[min(regions, MOST_REGIONS)]
+            self._recent_of(ANY_WHOLE).add(duration_ns)
+        self._recent_of(name).add(duration_ns)
         self._many.add(name, thermal, duration_ns, encoding=encoding)
 
     def usual_ns(
@@ -57,8 +65,8 @@ class RunTimes:
 
         ``share`` of a whole run stands for a part that was not measured.
         """
-        if kind is not JobKind.WHOLE and kind.value in self._recent:
-            return self._recent[kind.value].at(fraction)
+        if kind is not JobKind.WHOLE and kind in self._recent:
+            return self._recent[kind].at(fraction)
         return round(share * self._whole(regions).at(fraction))
 
     def share_below(self, duration_ns: int, *, regions: int) -> float:
@@ -67,16 +75,16 @@ class RunTimes:
 
     def worst_ns(self, kind: JobKind, *, thermal: Thermal, regions: int = 0, share: float = 1.0) -> int:
         """What a run takes at worst while it is so hot; ``share`` of a whole run stands for a part not measured."""
-        if kind is not JobKind.WHOLE and kind.value in self._recent:
-            return self._many.p999(kind.value, thermal)
-        name = _name(JobKind.WHOLE, regions)
+        if kind is not JobKind.WHOLE and kind in self._recent:
+            return self._many.p999(kind, thermal)
+        name = WHOLE_IN[min(regions, MOST_REGIONS)]
         worst_ns = self._many.p999(name, thermal)
         if self._many.count(name, thermal) < FEW:
             worst_ns = max(worst_ns, round(CAUTION * self._prior_ns))
         return round(share * worst_ns)
 
     def _whole(self, regions: int | None) -> Quantiles:
-        known = None if regions is None else self._recent.get(_name(JobKind.WHOLE, regions))
+        known = None if regions is None else self._recent.get(WHOLE_IN[min(regions, MOST_REGIONS)])
         return self._recent_of(ANY_WHOLE) if known is None else known
 
     def _recent_of(self, name: str) -> Quantiles:
@@ -85,12 +93,7 @@ class RunTimes:
         return self._recent[name]
 
     def _drop(self, kind: JobKind) -> None:
-        for regions in range(MOST_REGIONS + 1):
-            self._recent.pop(_name(kind, regions), None)
-            self._many.forget(_name(kind, regions))
-        self._recent.pop(kind.value, None)
-
-
-def _name(kind: JobKind, regions: int) -> str:
-    """What runs are told apart by: parts by their kind alone."""
-    return f"{kind.value} in {min(regions, MOST_REGIONS)}" if kind is JobKind.WHOLE else kind.value
+        self.version += 1
+        for name in (ANY_WHOLE, *WHOLE_IN) if kind is JobKind.WHOLE else (kind,):
+            self._recent.pop(name, None)
+            self._many.forget(name)

@@ -7,6 +7,7 @@ generations of ``ENOUGH`` runs are kept, so memory is bounded and what a chip di
 """
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from edge_node.device_class import Thermal
@@ -68,18 +69,17 @@ class LocalTimes:
 
     def __init__(self, *, prior_ns: int) -> None:
         self._prior_ns = prior_ns
-        self._all: dict[tuple[str, Thermal], _Runs] = {}
-        self._encoding: dict[tuple[str, Thermal], _Runs] = {}
-        self._known: dict[tuple[str, Thermal, bool, float], int] = {}  # read since the last run of that row
+        self._all: defaultdict[tuple[str, Thermal], _Runs] = defaultdict(_Runs)
+        self._encoding: defaultdict[tuple[str, Thermal], _Runs] = defaultdict(_Runs)
+        self._known: dict[tuple[str, Thermal, bool, float], int] = {}  # read since the last run
 
     def add(self, kind: str, thermal: Thermal, duration_ns: int, *, encoding: bool) -> None:
         """A run ended; ``encoding``: frames were encoded and sent during it."""
         row = (kind, thermal)
-        self._all.setdefault(row, _Runs()).add(duration_ns)
+        self._all[row].add(duration_ns)
         if encoding:
-            self._encoding.setdefault(row, _Runs()).add(duration_ns)
-        for key in [key for key in self._known if key[:2] == row]:
-            del self._known[key]
+            self._encoding[row].add(duration_ns)
+        self._known.clear()
 
     def at(self, kind: str, thermal: Thermal, fraction: float) -> int:
         """The duration that this fraction of the runs does not exceed; the prior where none ran.
