@@ -8,6 +8,7 @@ measured on the same machine stay as they are. Beside the figures lies their pic
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -116,6 +117,7 @@ def main(
     Example: python -m bench.deadline --only grid,calibration --scale full
     """
     log.configure("bench", level="warning")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that sites are ended and folders removed
     names = [name.strip() for name in only.split(",") if name.strip()] or list(PARTS)
     if unknown := [name for name in names if name not in PARTS]:
         print(f"error: no part {', '.join(unknown)}: choose out of {', '.join(PARTS)}", file=sys.stderr)

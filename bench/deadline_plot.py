@@ -37,6 +37,8 @@ def draw(report: Mapping[str, Any], *, out: Path) -> bool:
     figure = Figure(figsize=SIZE_IN, layout="constrained")
     top, middle, bottom = figure.subplots(3, 1, height_ratios=(1, 1, 1.1))
     _bars(top, by_trace, "hit", title="frames answered from their own pixels in time")
+    if by_trace:
+        figure.legend(*top.get_legend_handles_labels(), ncols=len(COLOURS), loc="outside upper right")
     _bars(middle, by_trace, "local_runs", title="runs on the headset per frame")
     _reliability(bottom, calibration)
     figure.savefig(out, dpi=DPI)
@@ -61,8 +63,8 @@ def _bars(axes: Axes, by_trace: Rows, name: str, *, title: str) -> None:
         )
     axes.set_xticks(range(len(traces)), traces)
     axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
     if policies:
-        axes.legend(ncols=len(policies), loc="lower left", fontsize="small", framealpha=0.9)
         lowest = min(row[name] for rows in by_trace.values() for row in rows)
         axes.set_ylim(max(0.0, lowest - 0.1) if name == "hit" else 0.0, 1.02)
 
