@@ -81,7 +81,7 @@ def test_the_newest_round_trip_is_that_of_the_route():
 def test_what_a_worker_tells_everybody_is_expected_of_a_picture():
     site = remote("w-1", "w-2")
     site.routes.picture_left("w-1", 1, payload_bytes=9_000, now_ns=0)
-    before_ns = site.forecast("w-1", now_ns=0).predicted_ns
+    before_ns = site.rungs("w-1", now_ns=0)[0].forecast.predicted_ns
     for worker in ("w-1", "w-2", "stranger"):
         busy = Load(
             worker=worker,
@@ -95,5 +95,5 @@ def test_what_a_worker_tells_everybody_is_expected_of_a_picture():
             sent_ms=0,
         )
         site.on_load(busy, now_ns=0)
-    assert site.forecast("w-1", now_ns=0).predicted_ns == before_ns + 20 * MS
+    assert site.rungs("w-1", now_ns=0)[0].forecast.predicted_ns == before_ns + 20 * MS
     assert list(site.routes._of) == ["w-1"], "nothing is kept of a worker never spoken to"
