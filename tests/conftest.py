@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
 from broker.errors import MosquittoMissing
 from broker.mosquitto import find_mosquitto
@@ -21,6 +22,10 @@ from inference.packages.zoo import ZooError, fetch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+# how long an example takes says what else the machine does, so no example fails for its time
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:
