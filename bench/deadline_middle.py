@@ -70,7 +70,7 @@ class Middle:
         try:
             broker_in, broker_out = await asyncio.open_connection(HOST, self._target)
         except OSError:  # the broker is down: so is this
-            worker_out.close()
+            await _closed(worker_out)
             return
         both = {worker_out, broker_out}
         self._writers |= both
@@ -81,9 +81,15 @@ class Middle:
                 _until_end(_copy(broker_in, worker_out), worker_out),
             )
         finally:
-            self._writers -= both
-            for writer in both:
-                writer.close()
+            await asyncio.gather(*map(_closed, both))
+            self._writers -= both  # not before: what is still here can be broken off at the end
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """A connection ended for good: its socket is not left to the garbage collector."""
+    writer.close()
+    with contextlib.suppress(ConnectionError):  # it broke, and so has ended too
+        await writer.wait_closed()
 
 
 async def _until_end(pump: Coroutine[None, None, None], target: asyncio.StreamWriter) -> None:
