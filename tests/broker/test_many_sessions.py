@@ -4,7 +4,7 @@ import threading
 
 from roads_under_test import Inbox, ready, wait_for
 
-from broker.road import Traffic
+from broker.road import RoadState, Traffic
 from broker.session import Session
 from broker.session_config import SessionConfig
 
@@ -35,3 +35,5 @@ def test_150_sessions_share_one_thread_and_all_become_ready(mosquitto, reactor):
     for road in roads[:-1]:
         reactor.call_soon(road.close)
     roads[-1].close()
+    # the others leave on the reactor's thread: it has to run until the last socket is closed
+    wait_for(lambda: {road.state for road in roads} == {RoadState.CLOSED})
