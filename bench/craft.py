@@ -6,27 +6,19 @@ measured on the same machine stay as they are.
 """
 
 import json
-import os
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.craft_aims import AIMS, Aim
 from bench.machine import machine_facts
+from bench.parts import PACKAGES, Tell, TellOf, chosen, earlier, keep, shown, timed
 from observability import log
-
-PACKAGES = ("headway", "numpy", "ai-edge-litert", "ai-edge-quantizer", "onnx", "onnxruntime", "zstandard")
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,23 +52,7 @@ PARTS: dict[str, Part] = {
 
 def run_part(name: str, *, quick: bool, tell: Tell) -> tuple[dict[str, Any], Any]:
     """A record of how it went, and what it measured; None where it failed."""
-    record: dict[str, Any] = {
-        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "quick": quick,
-        "load_before": round(os.getloadavg()[0], 2),
-        "error": None,
-    }
-    began_s = time.perf_counter()
-    value: Any = None
-    try:
-        value = PARTS[name].run(quick=quick, tell=tell)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever stops one part must not stop the others
-        record["error"] = f"{type(error).__name__}: {error}"
-    record |= {
-        "seconds": round(time.perf_counter() - began_s, 1),
-        "load_after": round(os.getloadavg()[0], 2),
-    }
-    return record, value
+    return timed(lambda: PARTS[name].run(quick=quick, tell=tell), quick=quick)
 
 
 def judged(name: str, value: Any) -> list[Aim]:
@@ -87,9 +63,7 @@ def judged(name: str, value: Any) -> list[Aim]:
         return [Aim(name, "figures can be read", at="least", aimed=1, measured=None, note=repr(error))]
 
 
-def run(
-    names: Sequence[str], *, quick: bool, before: dict[str, Any], tell: Callable[[str, str], None]
-) -> dict[str, Any]:
+def run(names: Sequence[str], *, quick: bool, before: dict[str, Any], tell: TellOf) -> dict[str, Any]:
     """Measure these parts; ``before`` is the report they go into."""
     report = {"machine": machine_facts(PACKAGES), "parts": {}, "aims": [], **before}
     for name in names:
@@ -105,16 +79,6 @@ def run(
         ]
         tell(name, record["error"] or f"done in {record['seconds']} s")
     return report
-
-
-def earlier(path: Path) -> dict[str, Any]:
-    """The report of a file that was measured on this machine; empty otherwise."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    same = isinstance(found, dict) and found.get("machine") == machine_facts(PACKAGES)
-    return found if same else {}
 
 
 def passed(report: dict[str, Any]) -> bool:
@@ -136,21 +100,10 @@ def main(
     Example: python -m bench.craft --only placement,wire
     """
     log.configure("bench", level="warning")
-    names = [name.strip() for name in only.split(",") if name.strip()] or list(PARTS)
-    if unknown := [name for name in names if name not in PARTS]:
-        print(f"error: no part {', '.join(unknown)}: choose out of {', '.join(PARTS)}", file=sys.stderr)
-        raise typer.Exit(2)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("begins", total=None)
-        report = run(
-            names,
-            quick=quick,
-            before=earlier(out) if only else {},
-            tell=lambda name, line: progress.update(task, description=f"{name}: {line[:100]}"),
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    names = chosen(only, PARTS)
+    before = earlier(out) if only else {}
+    report = shown(lambda tell: run(names, quick=quick, before=before, tell=tell))
+    keep(report, out)
     if as_json:
         print(json.dumps(report))
     else:

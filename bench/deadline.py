@@ -7,28 +7,22 @@ measured on the same machine stay as they are. Beside the figures lies their pic
 """
 
 import json
-import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench.craft import PACKAGES, earlier
 from bench.machine import machine_facts
+from bench.parts import PACKAGES, Tell, TellOf, chosen, earlier, keep, shown, timed
 from observability import log
 
 SCALES = ("quick", "full")
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,28 +58,11 @@ def _load(place: str) -> Any:
 
 def run_part(name: str, *, scale: str, tell: Tell) -> tuple[dict[str, Any], dict[str, Any]]:
     """A record of how it went, and what it measured; nothing where it failed."""
-    record: dict[str, Any] = {
-        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "scale": scale,
-        "load_before": round(os.getloadavg()[0], 2),
-        "error": None,
-    }
-    began_s = time.perf_counter()
-    found: dict[str, Any] = {}
-    try:
-        found = PARTS[name].run(scale=scale, tell=tell)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever stops one part must not stop the others
-        record["error"] = f"{type(error).__name__}: {error}"
-    record |= {
-        "seconds": round(time.perf_counter() - began_s, 1),
-        "load_after": round(os.getloadavg()[0], 2),
-    }
-    return record, found
+    record, found = timed(lambda: PARTS[name].run(scale=scale, tell=tell), scale=scale)
+    return record, found or {}
 
 
-def run(
-    names: Sequence[str], *, scale: str, before: dict[str, Any], tell: Callable[[str, str], None]
-) -> dict[str, Any]:
+def run(names: Sequence[str], *, scale: str, before: dict[str, Any], tell: TellOf) -> dict[str, Any]:
     """Measure these parts; ``before`` is the report they go into."""
     report = {"machine": machine_facts(PACKAGES), "parts": {}, "aims": [], **before}
     for name in names:
@@ -118,24 +95,13 @@ def main(
     """
     log.configure("bench", level="warning")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that sites are ended and folders removed
-    names = [name.strip() for name in only.split(",") if name.strip()] or list(PARTS)
-    if unknown := [name for name in names if name not in PARTS]:
-        print(f"error: no part {', '.join(unknown)}: choose out of {', '.join(PARTS)}", file=sys.stderr)
-        raise typer.Exit(2)
+    names = chosen(only, PARTS)
     if scale not in SCALES:
         print(f"error: no scale {scale}: choose out of {', '.join(SCALES)}", file=sys.stderr)
         raise typer.Exit(2)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("begins", total=None)
-        report = run(
-            names,
-            scale=scale,
-            before=earlier(out) if only else {},
-            tell=lambda name, line: progress.update(task, description=f"{name}: {line[:100]}"),
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    before = earlier(out) if only else {}
+    report = shown(lambda tell: run(names, scale=scale, before=before, tell=tell))
+    keep(report, out)
     picture = _draw(report, out) if plot else None
     if as_json:
         print(json.dumps(report))
