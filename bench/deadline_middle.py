@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 
 from bench.bad_replies import Tamperer
@@ -60,11 +60,14 @@ class Middle:
         self.port = server.sockets[0].getsockname()[1]
         self._listening.set()
         await self._over.wait()
+        # nobody is accepted any more, and who just was gets in: asyncio loses the socket of one whose server closed
+        self._loop.remove_reader(server.sockets[0].fileno())
+        await asyncio.sleep(0)
         server.close()
-        for writer in self._writers:
-            writer.transport.abort()  # what a frozen broker has not taken yet would hold up an orderly end
-        ways = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        await asyncio.gather(*ways)
+        # a connection that was just accepted makes another task
+        while ways := asyncio.all_tasks() - {asyncio.current_task()}:
+            _break_off(self._writers)
+            await asyncio.gather(*ways)
 
     async def _pass_on(self, worker_in: asyncio.StreamReader, worker_out: asyncio.StreamWriter) -> None:
         try:
@@ -74,6 +77,8 @@ class Middle:
             return
         both = {worker_out, broker_out}
         self._writers |= both
+        if self._over.is_set():  # it ended while the broker was dialled
+            _break_off(both)
         way = _Way(broker_out, tamperer=self._tamperer)
         try:
             await asyncio.gather(
@@ -83,6 +88,12 @@ class Middle:
         finally:
             await asyncio.gather(*map(_closed, both))
             self._writers -= both  # not before: what is still here can be broken off at the end
+
+
+def _break_off(writers: Iterable[asyncio.StreamWriter]) -> None:
+    """End at once: what a frozen broker has not taken yet would hold up an orderly end."""
+    for writer in writers:
+        writer.transport.abort()
 
 
 async def _closed(writer: asyncio.StreamWriter) -> None:

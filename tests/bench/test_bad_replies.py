@@ -1,9 +1,11 @@
 """Bad replies: made at the asked rates, and put between a real worker's end and a real broker."""
 
 import contextlib
+import gc
 import random
 import socket
 import time
+import warnings
 
 import pytest
 
@@ -107,6 +109,7 @@ def test_it_ends_at_once_though_the_broker_takes_nothing_any_more():
     with socket.create_server(("127.0.0.1", 0)) as frozen:
         with Middle(frozen.getsockname()[1], tamperer=Tamperer({}, rng=random.Random(1))) as middle:
             worker = socket.create_connection(("127.0.0.1", middle.port))
+            broker_end, _ = frozen.accept()  # it is dialled, and reads nothing
             worker.setblocking(False)
             packet = publish_packet(0x30, b"\x00\x01a", bytes(1 << 20))
             with contextlib.suppress(BlockingIOError):
@@ -115,6 +118,19 @@ def test_it_ends_at_once_though_the_broker_takes_nothing_any_more():
             began_s = time.monotonic()
         assert time.monotonic() - began_s < 5
         worker.close()
+        broker_end.close()
+
+
+def test_a_worker_that_comes_as_it_ends_leaves_no_connection():
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        for _ in range(50):
+            with Middle(frozen.getsockname()[1], tamperer=Tamperer({}, rng=random.Random(1))) as middle:
+                worker = socket.create_connection(("127.0.0.1", middle.port))
+            worker.close()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert not [str(one.message) for one in told if one.category is ResourceWarning]
 
 
 def test_without_a_broker_a_worker_is_turned_away():
