@@ -166,6 +166,7 @@ def test_a_full_disk_below_the_output_is_told_and_ends_the_link(options):
             [*python(), "-m", "headway", "link", "127.0.0.1:9", *options],
             stdout=full,
             stderr=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
             text=True,
             check=False,
             timeout=30,
