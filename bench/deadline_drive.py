@@ -1,7 +1,8 @@
 """Pure core but for the stop-watch: a seeded course of events played into the real journey, every call timed.
 
 The course is drawn once from the seed: replies after 6 to 30 ms, two in a hundred lost, local runs of the class's own
-durations, a minute with bad seconds in it. The stand-ins only remember what they were given.
+durations, a minute with bad seconds in it. The stand-ins only remember what they were given. What lives before the first
+frame is out of every collection of garbage, as in a headset.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from edge_node.flight import Flight
 from edge_node.frames import Captured
 from edge_node.jobs import Engine, Job, JobDone
 from edge_node.journey import Journey
+from edge_node.long_lived import set_aside
 from edge_node.offload import FrameOut
 from edge_node.perceive import Perception
 from edge_node.remote import Remote
@@ -40,6 +42,9 @@ PICTURE_BYTES, PING_BYTES, RESULT_BYTES = 30_000, 64, 700
 EMPTY = HandsResult(rejected=1)  # a region was looked into and held no hand: one landmark run
 WORKER, DIGEST = "w-1", "f" * 64
 
+DECIDING, LEARNING, RUNS, TIME = "deciding", "replies", "local runs", "time passing"  # what is told apart
+PARTS = (DECIDING, LEARNING, RUNS, TIME)
+
 Event = Callable[[int], None]
 
 
@@ -49,9 +54,10 @@ class Drive:
     def __init__(self, *, policy: str, deadline_ms: float, seed: int) -> None:
         self.calls = 0
         self._rng = random.Random(seed)
-        self._events: list[tuple[int, int, Event]] = []
+        self._events: list[tuple[int, int, str, Event]] = []
         self._made = 0
-        self._spent_ns = 0
+        self._spent_ns = dict.fromkeys(PARTS, 0)
+        self._part = TIME  # of the call that is being timed
         self._now_ns = 0
         self._outcomes: Counter[str] = Counter()
         self._image = np.zeros((360, 640, 3), np.uint8)
@@ -70,16 +76,17 @@ class Drive:
             new_trace=lambda: bytes(16),
         )
 
-    def run(self, frames: int) -> list[int]:
-        """Nanoseconds spent in the journey from each frame's schedule to the next one's."""
+    def run(self, frames: int) -> list[dict[str, int]]:
+        """Nanoseconds spent in the journey from each frame's schedule to the next one's, by ``PARTS``."""
         spent = []
-        for frame_id in range(frames):
-            due_ns = frame_id * FRAME_NS
-            self._until(due_ns)
-            self._spent_ns = 0
-            self._timed(self._schedule, frame_id, due_ns)
-            self._until(due_ns + FRAME_NS - 1)
-            spent.append(self._spent_ns)
+        with set_aside():
+            for frame_id in range(frames):
+                due_ns = frame_id * FRAME_NS
+                self._until(due_ns)
+                self._spent_ns = dict.fromkeys(PARTS, 0)
+                self._timed(DECIDING, self._schedule, frame_id, due_ns)
+                self._until(due_ns + FRAME_NS - 1)
+                spent.append(self._spent_ns)
         return spent
 
     def outcomes(self) -> dict[str, int]:
@@ -114,7 +121,7 @@ class Drive:
         began_ns = self._now_ns
         ended_ns = began_ns + round(HOST_MS * MS)
         done = JobDone(job=job, result=EMPTY, error="", started_ns=began_ns, ended_ns=ended_ns)
-        self._later(ended_ns, lambda now_ns: self.journey.on_job_done(done, now_ns=now_ns))
+        self._later(ended_ns, RUNS, lambda now_ns: self.journey.on_job_done(done, now_ns=now_ns))
 
     def _schedule(self, frame_id: int, due_ns: int) -> None:
         self.journey.schedule(
@@ -147,16 +154,16 @@ class Drive:
             timing=Timing(received_ns=self._now_ns + rtt_ns // 2, run_us=round(rtt_ns / 4000)),
             replied_ns=self._now_ns + rtt_ns * 3 // 4,
         )
-        self._later(heard_ns, lambda now_ns: self.journey.on_reply(reply, now_ns=now_ns))
+        self._later(heard_ns, LEARNING, lambda now_ns: self.journey.on_reply(reply, now_ns=now_ns))
 
-    def _later(self, at_ns: int, event: Event) -> None:
+    def _later(self, at_ns: int, part: str, event: Event) -> None:
         self._made += 1
-        heapq.heappush(self._events, (at_ns, self._made, event))
+        heapq.heappush(self._events, (at_ns, self._made, part, event))
 
     def _until(self, end_ns: int) -> None:
         """Play events and duties up to here."""
         while True:
-            asked_ns = self._timed(self.journey.next_due_ns)
+            asked_ns = self._timed(TIME, self.journey.next_due_ns)
             event_ns = self._events[0][0] if self._events else None
             due_ns = min((at for at in (asked_ns, event_ns) if at is not None), default=None)
             if due_ns is None or due_ns > end_ns:
@@ -164,22 +171,24 @@ class Drive:
                 return
             self._now_ns = max(self._now_ns + 1, due_ns)
             if event_ns is not None and event_ns <= self._now_ns:
-                self._timed(heapq.heappop(self._events)[2], self._now_ns)
+                _, _, part, event = heapq.heappop(self._events)
+                self._timed(part, event, self._now_ns)
             else:
-                self._timed(self.journey.tick, self._now_ns)
+                self._timed(TIME, self.journey.tick, self._now_ns)
 
-    def _timed(self, call: Callable[..., Any], *arguments: object) -> Any:
+    def _timed(self, part: str, call: Callable[..., Any], *arguments: object) -> Any:
         self.calls += 1
+        self._part = part
         began_ns = time.perf_counter_ns()
         value = call(*arguments)
-        self._spent_ns += time.perf_counter_ns() - began_ns
+        self._spent_ns[part] += time.perf_counter_ns() - began_ns
         return value
 
     def _untimed(self, call: Callable[..., Any], *arguments: object) -> None:
         """What a stand-in does while the journey waits for it is no time of the journey's."""
         began_ns = time.perf_counter_ns()
         call(*arguments)
-        self._spent_ns -= time.perf_counter_ns() - began_ns
+        self._spent_ns[self._part] -= time.perf_counter_ns() - began_ns
 
     def _land(self, flight: Flight) -> None:
         if flight.answer is not None:

@@ -1,7 +1,7 @@
 """What deciding costs per frame, and whether the second process disturbs the frames. Shell.
 
 ``book_keeping``: a recorded minute of frames, replies, losses and local runs is played into the real journey; what is
-timed is every call into it, nothing of the stand-ins behind its ports. ``second_process``: one headset computes its
+timed is every call into it, by what it is about, nothing of the stand-ins behind its ports. ``second_process``: one headset computes its
 frames on this host while the process that draws and encodes overlays is, block by block, saturated or stopped.
 """
 
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.deadline_drive import Drive
+from bench.deadline_drive import PARTS, Drive
 from bench.deadline_real import policy_here
 from bench.deadline_stage import Plan, Stage, prepare
 from bench.deadline_witness import Witness
@@ -72,14 +72,17 @@ def book_keeping(policy: str, *, frames: int) -> dict[str, Any]:
     """Microseconds per frame of everything that the journey does, one policy; on a thread as a headset's frame thread is."""
     drive = Drive(policy=policy, deadline_ms=DEADLINE_MS, seed=SEED)
     with prompt_thread() as priority:
-        spent_us = [spent_ns / 1000 for spent_ns in drive.run(frames)]
+        spent = drive.run(frames)
+    parts_us = {part: [frame[part] / 1000 for frame in spent] for part in PARTS}
+    spent_us = [sum(frame.values()) / 1000 for frame in spent]
     return {
         "policy": policy,
-        "frames": len(spent_us),
+        "frames": frames,
         "frame_thread": priority.value,
         "calls_per_frame": round(drive.calls / frames, 1),
         "outcomes": drive.outcomes(),
         "us_per_frame": quantiles(spent_us, (50, 99, 100)),
+        "parts_us": {part: quantiles(values_us, (50, 99)) for part, values_us in parts_us.items()},
     }
 
 

@@ -2,7 +2,7 @@
 
 import random
 
-from bench.deadline_drive import Drive
+from bench.deadline_drive import PARTS, Drive
 from bench.deadline_timing import compared, in_pairs
 
 
@@ -12,7 +12,8 @@ def test_a_driven_journey_answers_every_frame_the_same_way_each_time():
         drive = Drive(policy="rtt-threshold", deadline_ms=33.0, seed=4)
         spent = drive.run(90)
         assert len(spent) == 90
-        assert min(spent) > 0
+        assert all(set(frame) == set(PARTS) for frame in spent)
+        assert min(sum(frame.values()) for frame in spent) > 0
         runs.append((drive.calls, drive.outcomes()))
     assert runs[0] == runs[1]
     assert sum(runs[0][1].values()) >= 85  # the last ones are still open
