@@ -18,11 +18,13 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.deadline_witness import Witness
 from bench.machine import machine_facts
 from bench.parts import PACKAGES, Tell, TellOf, chosen, earlier, keep, shown, timed
 from observability import log
 
 SCALES = ("quick", "full")
+NAP_NS = 10_000_000  # of who watches the host: seldom enough to disturb nothing; parts on a real clock watch closer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +59,10 @@ def _load(place: str) -> Any:
 
 
 def run_part(name: str, *, scale: str, tell: Tell) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A record of how it went, and what it measured; nothing where it failed."""
-    record, found = timed(lambda: PARTS[name].run(scale=scale, tell=tell), scale=scale)
+    """A record of how it went and how busy the host was meanwhile, and what it measured; nothing where it failed."""
+    with Witness(threads=1, nap_ns=NAP_NS) as witness:
+        record, found = timed(lambda: PARTS[name].run(scale=scale, tell=tell), scale=scale)
+    record["host"] |= witness.facts()
     return record, found or {}
 
 
@@ -122,9 +126,20 @@ def _draw(report: dict[str, Any], out: Path) -> Path | None:
         return None
 
 
+def _host_words(record: dict[str, Any]) -> str:
+    """How busy the host was, as far as the record says."""
+    host = record.get("host")
+    if host is None:
+        return ""
+    return (
+        f" (host {host['busy_share']:.0%} busy, {host['others_share']:.0%} by others, {host['steal_share']:.0%} stolen,"
+        f" woke {host['wake_lateness_ms']['p99.9']} ms late at p99.9)"
+    )
+
+
 def _show(report: dict[str, Any], out: Path, picture: Path | None) -> None:
     for name, record in report["parts"].items():
-        print(f"{name:<11} {record['seconds']:>7} s  {record['error'] or 'measured'}")
+        print(f"{name:<11} {record['seconds']:>7} s  {record['error'] or 'measured'}{_host_words(record)}")
     for aim in report["aims"]:
         word = "met" if aim["met"] else "MISSED"
         bound = f"at most {aim['at_most']}" if "at_most" in aim else f"at least {aim.get('at_least')}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import psutil
+from bench.host_use import HostUse
 
 NAP_NS = 2_000_000
 KEPT_NS = 1_000_000  # shorter lateness is only counted
@@ -31,19 +31,20 @@ class Stall:
 
 
 class Witness:
-    """Watches the host while its block runs; a context manager."""
+    """Watches the host while its block runs; a context manager. Each thread sleeps ``nap_ns`` at a time."""
 
-    def __init__(self, *, threads: int | None = None) -> None:
+    def __init__(self, *, threads: int | None = None, nap_ns: int = NAP_NS) -> None:
+        self._nap_ns = nap_ns
         self._stopping = threading.Event()
         self._late: list[list[tuple[int, int]]] = [[] for _ in range(threads or os.cpu_count() or 1)]
         self._threads = [
             threading.Thread(target=self._watch, args=(seen,), name="witness", daemon=True)
             for seen in self._late
         ]
-        self._busy: float = 0.0
+        self._use: dict[str, float] = {}
 
     def __enter__(self) -> Witness:
-        psutil.cpu_percent()  # starts the interval that the last call measures
+        self._before = HostUse.now()
         for thread in self._threads:
             thread.start()
         return self
@@ -54,12 +55,12 @@ class Witness:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
-        self._busy = psutil.cpu_percent() / 100
+        self._use = HostUse.now().since(self._before)
 
     def _watch(self, seen: list[tuple[int, int]]) -> None:
         while not self._stopping.is_set():
-            due_ns = time.monotonic_ns() + NAP_NS
-            time.sleep(NAP_NS / 1e9)
+            due_ns = time.monotonic_ns() + self._nap_ns
+            time.sleep(self._nap_ns / 1e9)
             seen.append((due_ns, time.monotonic_ns()))
 
     @property
@@ -77,10 +78,10 @@ class Witness:
         return sorted(woken_ns - due_ns for seen in self._late for due_ns, woken_ns in seen)
 
     def facts(self) -> dict[str, Any]:
-        """Load and wake lateness, to stand beside the figures."""
+        """Use of the host and wake lateness, to stand beside the figures."""
         late = self.lateness_ns()
         at = {f"p{100 * fraction:g}": _at(late, fraction) for fraction in FRACTIONS}
-        return {"cores": os.cpu_count(), "busy_share": round(self._busy, 3), "wake_lateness_ms": at}
+        return {"cores": os.cpu_count(), **self._use, "wake_lateness_ms": at}
 
 
 def _at(ordered: list[int], fraction: float) -> float | None:

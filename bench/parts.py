@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from bench.host_use import HostUse
 from bench.machine import machine_facts
 
 PACKAGES = ("headway", "numpy", "ai-edge-litert", "ai-edge-quantizer", "onnx", "onnxruntime", "zstandard")
@@ -38,14 +39,14 @@ def chosen(only: str, parts: Iterable[str]) -> list[str]:
 
 
 def timed(measure: Callable[[], Any], **facts: Any) -> tuple[dict[str, Any], Any]:
-    """A record of how a part went, with these facts, and what it measured; None where it failed."""
+    """A record of how a part went and how busy the host was, with these facts, and what it measured; None where it failed."""
     record: dict[str, Any] = {
         "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **facts,
         "load_before": round(os.getloadavg()[0], 2),
         "error": None,
     }
-    began_s = time.perf_counter()
+    began_s, before = time.perf_counter(), HostUse.now()
     value: Any = None
     try:
         value = measure()
@@ -54,6 +55,7 @@ def timed(measure: Callable[[], Any], **facts: Any) -> tuple[dict[str, Any], Any
     record |= {
         "seconds": round(time.perf_counter() - began_s, 1),
         "load_after": round(os.getloadavg()[0], 2),
+        "host": HostUse.now().since(before),
     }
     return record, value
 

@@ -43,6 +43,9 @@ def test_a_part_that_fails_stops_no_other_and_ends_with_exit_code_1(parts, tmp_p
     report = json.loads(out.read_text())
     assert report["parts"]["real"]["error"] == "RuntimeError: no broker"
     assert report["sim"] == {"rows": [1]}
+    for record in report["parts"].values():
+        assert record["host"]["wake_lateness_ms"].keys() == {"p50", "p99", "p99.9", "p100"}
+        assert {"busy_share", "others_share", "steal_share"} <= record["host"].keys()
     assert report["aims"] == [{"part": "sim", **MET}]
 
 
