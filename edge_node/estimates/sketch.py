@@ -6,7 +6,7 @@ welcome. Stays here: how samples fade. Whose durations they are is known elsewhe
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate
@@ -16,47 +16,50 @@ REBASE_HALVINGS = 64.0  # stored weights grow as 2**halvings since the epoch: mo
 
 
 class Picture:
-    """A sketch at one moment. Queries are binary searches."""
+    """A sketch at one moment. Queries are binary searches; those for shares add up what they find, which is quicker for few."""
 
-    __slots__ = ("_cumulated", "_faded", "_prior_share", "_prior_weight", "_sorted")
+    __slots__ = ("_cumulated", "_faded", "_prior_share", "_prior_weight", "_total", "_values", "_weights")
 
     def __init__(
         self,
-        ordered: Sequence[tuple[int, int]],
-        cumulated: Sequence[float],
+        values: Sequence[int],
+        weights: Sequence[float],
+        total: float,
         faded: float,
-        prior_share: float,
-        prior_weight: float,
+        prior: tuple[float, float],
     ) -> None:
-        self._sorted = ordered
-        self._cumulated = cumulated
+        self._values = values
+        self._weights = weights
+        self._total = total
         self._faded = faded
-        self._prior_share = prior_share
-        self._prior_weight = prior_weight
+        self._prior_share, self._prior_weight = prior
+        self._cumulated: list[float] | None = None
 
     def __len__(self) -> int:
-        return len(self._sorted)
+        return len(self._values)
 
     @property
     def weight(self) -> float:
         """How many fresh samples it is worth."""
-        return self._cumulated[-1] * self._faded if self._cumulated else 0.0
+        return self._total * self._faded
 
     def at(self, fraction: float) -> int | None:
         """The smallest sample that at least ``fraction`` of the weight does not exceed; ``NEVER_NS`` for a loss."""
-        if not self._sorted:
+        if not self._values:
             return None
-        where = bisect_left(self._cumulated, fraction * self._cumulated[-1])
-        return self._sorted[min(where, len(self._sorted) - 1)][0]
+        if self._cumulated is None:
+            self._cumulated = list(accumulate(self._weights))
+        where = bisect_left(self._cumulated, fraction * self._total)
+        return self._values[min(where, len(self._values) - 1)]
 
     def share_below(self, value_ns: int) -> float | None:
         """The share of the weight at or below a value, drawn towards the prior."""
-        if not self._sorted:
+        if not self._values:
             return None
-        where = bisect_left(self._sorted, (min(value_ns, NEVER_NS - 1) + 1,))
-        below = self._cumulated[where - 1] * self._faded if where else 0.0
+        where = bisect_right(self._values, value_ns if value_ns < NEVER_NS else NEVER_NS - 1)
+        below = sum(self._weights[:where]) * self._faded
         prior = self._prior_weight
-        return (below + prior * self._prior_share) / (self.weight + prior)
+        return (below + prior * self._prior_share) / (self._total * self._faded + prior)
 
 
 class DecayedSketch:
@@ -71,15 +74,13 @@ class DecayedSketch:
     ) -> None:
         self._half_life_ns = half_life_ns
         self._limit = limit
-        self._prior_share = prior_share
-        self._prior_weight = prior_weight
+        self._prior = (prior_share, prior_weight)
         self._epoch_ns = 0
-        self._arrived: deque[tuple[int, int]] = deque()  # (value, serial number), oldest first
-        self._sorted: list[tuple[int, int]] = []  # the same, by value
+        self._arrived: deque[int] = deque()  # values, oldest first
+        self._sorted: list[int] = []  # the same, by value; of equals the oldest first
         self._weights: list[float] = []  # beside ``_sorted``, as seen at the epoch
-        self._cumulated: list[float] | None = None
+        self._total: float | None = None  # of the weights, until they change
         self._pictured = False
-        self._serial = 0
 
     def __len__(self) -> int:
         return len(self._arrived)
@@ -92,13 +93,11 @@ class DecayedSketch:
             halvings = 0.0
         if len(self._arrived) >= self._limit:
             self._forget_oldest()
-        item = (value_ns, self._serial)
-        self._serial += 1
-        where = bisect_left(self._sorted, item)
         self._leave_pictures()
-        self._sorted.insert(where, item)
+        where = bisect_right(self._sorted, value_ns)
+        self._sorted.insert(where, value_ns)
         self._weights.insert(where, weight * math.pow(2.0, halvings))
-        self._arrived.append(item)
+        self._arrived.append(value_ns)
 
     def add_loss(self, *, now_ns: int, weight: float = 1.0) -> None:
         """Take in an answer that never came."""
@@ -118,16 +117,11 @@ class DecayedSketch:
 
     def picture(self, *, now_ns: int) -> Picture:
         """What is known now; later samples leave the picture as it is."""
-        if self._cumulated is None:
-            self._cumulated = list(accumulate(self._weights))
+        if self._total is None:
+            self._total = sum(self._weights)
         self._pictured = True
-        return Picture(
-            self._sorted,
-            self._cumulated,
-            math.pow(2.0, (self._epoch_ns - now_ns) / self._half_life_ns),
-            self._prior_share,
-            self._prior_weight,
-        )
+        faded = math.pow(2.0, (self._epoch_ns - now_ns) / self._half_life_ns)
+        return Picture(self._sorted, self._weights, self._total, faded, self._prior)
 
     def reset(self, *, keep: int = 0) -> None:
         """Forget all but the newest ``keep`` samples."""
@@ -140,11 +134,11 @@ class DecayedSketch:
         del self._sorted[where], self._weights[where]
 
     def _leave_pictures(self) -> None:
-        """Before a change: the sorted values stay with the pictures that were taken of them."""
+        """Before a change: values and weights stay with the pictures that were taken of them."""
         if self._pictured:
-            self._sorted = self._sorted.copy()
+            self._sorted, self._weights = self._sorted.copy(), self._weights.copy()
             self._pictured = False
-        self._cumulated = None
+        self._total = None
 
     def _rebase(self, now_ns: int, halvings: float) -> None:
         faded = math.pow(2.0, -halvings) if self._arrived else 1.0
