@@ -13,6 +13,8 @@ from typing import NoReturn
 
 import typer
 
+from headway.output import arriving
+
 GROUP = "headway.commands"
 EXIT_UNAVAILABLE = 3
 
@@ -122,10 +124,11 @@ def main() -> None:
     Some rooms load their heavy libraries only once a command runs, so a missing one is answered here.
     """
     arguments = sys.argv[1:]
-    try:
-        build(arguments)()
-    except ModuleNotFoundError as error:
-        _unavailable(called_by(arguments), f"missing: {error.name}")
+    with arriving():
+        try:
+            build(arguments)()
+        except ModuleNotFoundError as error:
+            _unavailable(called_by(arguments), f"missing: {error.name}")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ process lives no longer than ours, even when ours is killed and can say nothing.
 from __future__ import annotations
 
 import json as json_format
-import os
 import signal
-import sys
 import time
 from pathlib import Path
 from types import FrameType
@@ -73,11 +71,6 @@ def link(  # noqa: PLR0917  typer passes every option by name
         _hold(Link(host, target_port, listen_port=port), target, rows, seed=seed, for_s=for_s, json=json)
     except LinkError as error:
         _end(str(error), EXIT_FAILED)
-    except BrokenPipeError:
-        raise  # who read us has gone: typer ends the process without a word
-    except OSError as error:
-        _give_up_output()
-        _end(f"what happens cannot be told ({error.strerror}): make room where its output goes", EXIT_FAILED)
 
 
 class _Ending:
@@ -140,13 +133,6 @@ def _recorded(trace: Path | None, rate_mbps: float | None) -> list[dict[str, Any
 
 def _say(line: dict[str, Any]) -> None:
     typer.echo(json_format.dumps(line))
-
-
-def _give_up_output() -> None:
-    """Send what is still held back nowhere: Python would try it again at its end, and exit with 120 over it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 def _end(text: str, code: int) -> NoReturn:

@@ -37,6 +37,8 @@ def answering() -> Iterator[None]:
         fail(str(error), EXIT_NOT_FOUND)
     except InferenceError as error:
         fail(str(error), EXIT_FAILED)
+    except BrokenPipeError:
+        raise  # who read the answer has gone, which no space on a disk helps
     except OSError as error:
         fail(f"{error}: free some space or choose another folder", EXIT_FAILED)
 
