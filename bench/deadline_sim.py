@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from bench.world.headset import Seen
+from bench.world.host import HOSTS
 from bench.world.run import Setting, simulate, summary
 from bench.world.site import Fault
 from edge_node.flight import Flight
@@ -99,7 +100,7 @@ def _run(job: tuple[str, Row, int, int]) -> dict[str, Any]:
     setting = Setting(
         link=LINK,
         config=config,
-        host=row.host,
+        host=HOSTS[row.host],
         frames=frames,
         seed=seed + 1,
         faults=FAULTS,

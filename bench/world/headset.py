@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bench.world.agenda import Agenda, Draws, JobDraws
 from bench.world.hands import PICTURE, NoPixels, shows
-from bench.world.host import HOSTS, at_ns
+from bench.world.host import HOSTS, Host, at_ns
 from bench.world.said import Said
 from bench.world.way import Way
 from edge_node.accelerator import Accelerator, interpolate
@@ -56,12 +56,12 @@ class Headset:
         config: SplitConfig,
         draws: Draws,
         fps: float,
-        host: str = "prompt",
+        host: Host = HOSTS["prompt"],
         phase: float = 0.0,
     ) -> None:
         self._agenda, self._draws, self._fps, self._phase = agenda, draws, fps, phase
         self.seen = Seen()
-        self._rng, self._device, self._host = JobDraws(draws), device, HOSTS[host]
+        self._rng, self._device, self._host = JobDraws(draws), device, host
         self._way = way
         self._wake_ns: int | None = None
         self._traces = 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.world.agenda import Agenda, Draws
 from bench.world.headset import Headset, Seen
+from bench.world.host import HOSTS, Host
 from bench.world.load import Load, Others
 from bench.world.site import Broker, Fault, Worker
 from bench.world.way import Way
@@ -40,7 +41,7 @@ class Setting:
     link: LinkSpec
     config: SplitConfig
     device: str = "xr-fast"
-    host: str = "prompt"  # a row of ``bench.world.host.HOSTS``
+    host: Host = HOSTS["prompt"]
     frames: int = 3000
     seed: int = 1
     fps: float = 30.0

@@ -2,8 +2,10 @@
 
 import pytest
 
-from bench.deadline_cells import plan
+from bench.deadline_apart import came_of
+from bench.deadline_cells import Block, plan
 from bench.world.blocks import simulate_blocks
+from bench.world.host import HOSTS, Host
 from bench.world.load import Load
 from bench.world.run import Setting, lines, simulate, simulate_site, summary
 from bench.world.site import Fault
@@ -56,9 +58,22 @@ def test_a_near_worker_answers_what_a_local_policy_computes_itself() -> None:
 
 def test_blocks_of_links_are_played_in_their_order():
     """The outage keeps frames here, the clean link sends them; all are answered."""
-    found = simulate_blocks(plan(each=1, seed=4))
+    blocks = plan(each=1, seed=4)
+    found = simulate_blocks(blocks, host=HOSTS["prompt"])
     assert found.keys() == {"clean", "jitter", "step", "outage"}
-    assert all(share > 0.9 for share in found.values())
+    came = {cell: came_of(frames) for cell, frames in found.items()}
+    assert all(each["hit_rate"] > 0.9 and each["frames"] == 450 for each in came.values())
+    assert came["clean"]["kinds"]["by the worker"] > came["outage"]["kinds"]["by the worker"]
+
+
+def test_a_late_host_is_one_that_misses_more_in_the_same_blocks():
+    """What a real headset's lines showed of its host goes into the world."""
+    blocks = [Block(cell="clean", seed=1)]
+    late = Host(lateness=((0.0, 0.1), (0.5, 6.0), (1.0, 30.0)), run=((0.0, 12.0), (1.0, 36.0)))
+    rates = [
+        came_of(simulate_blocks(blocks, host=host)["clean"])["hit_rate"] for host in (HOSTS["prompt"], late)
+    ]
+    assert rates[1] < rates[0] - 0.05
 
 
 def test_a_worker_that_others_ask_too_answers_fewer_frames():
