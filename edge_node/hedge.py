@@ -15,11 +15,13 @@ class HedgeMargins:
     Both are a tenth of the frame's budget, or how late this host wakes if that is more. A tenth is never taken for
     more than ``start_ns`` and ``carry_ns``; a late host widens the first up to ``start_ns`` too, the second up to
     ``most_carry_ns`` or half of the budget: one pause of the host must not take the time of every frame after it.
+    A result that is held already needs no tenth to answer: ``held_ns``, or the host's lateness.
     """
 
     start_ns: int = 10_000_000
     carry_ns: int = 10_000_000
     most_carry_ns: int = 40_000_000
+    held_ns: int = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +59,14 @@ def clear_of_captures_ns(latest_ns: int, *, local_ns: int, newest_capture_ns: in
     return min(latest_ns, before_ns + interval_ns - local_ns)
 
 
-def carry_at_ns(*, deadline_ns: int, budget_ns: int, lateness_ns: int, margins: HedgeMargins) -> int:
-    """The last moment at which an older result can still be moved forward in time.
+def carry_at_ns(
+    *, deadline_ns: int, budget_ns: int, lateness_ns: int, margins: HedgeMargins, held: bool = False
+) -> int:
+    """The last moment at which an older result can still be moved forward in time; or a ``held`` one taken in.
 
     ``lateness_ns``: how late this host may wake who asked to be woken.
     """
-    least_ns = min(margins.carry_ns, budget_ns // TENTH)
+    least_ns = margins.held_ns if held else min(margins.carry_ns, budget_ns // TENTH)
     return deadline_ns - min(margins.most_carry_ns, budget_ns // 2, max(least_ns, lateness_ns))
 
 

@@ -15,12 +15,12 @@ from edge_node.answers import Answers, close
 from edge_node.decide import Path
 from edge_node.decisions import Decisions
 from edge_node.dispatch import Dispatch, OnSwitch
-from edge_node.estimates.quantiles import Quantiles
 from edge_node.evidence import Evidence
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
 from edge_node.hedge import JourneyLimits
 from edge_node.jobs import Engine, JobDone
+from edge_node.lateness import Lateness
 from edge_node.local_way import LocalWay
 from edge_node.moments import Moments
 from edge_node.perceive import Perception
@@ -34,7 +34,6 @@ NS_PER_MS = 1_000_000
 PACED_NS = (
     50_000_000  # frames leave at their pace while the newest left no longer ago: an interval and a half
 )
-WAKES = 480  # a few seconds of them
 
 
 class Journey:
@@ -55,7 +54,7 @@ class Journey:
         self.perception = perception
         self.remote = remote
         self.answers = Answers()
-        self.lateness = Quantiles(prior_ns=0, window=WAKES)  # fed by whoever wakes us
+        self.lateness = Lateness()  # fed by whoever wakes us
         self._on_line = on_line
         self._new_trace = new_trace
         self._limits = limits or JourneyLimits()

@@ -6,19 +6,17 @@ read once per waking, by ``look``; the frames of that waking are then judged by 
 
 from edge_node.decide import Path
 from edge_node.device_class import Thermal
-from edge_node.estimates.quantiles import Quantiles
 from edge_node.flight import Flight, Stage
 from edge_node.hedge import JourneyLimits, carry_at_ns, clear_of_captures_ns, latest_local_start_ns
 from edge_node.jobs import Engine, JobKind
+from edge_node.lateness import Lateness
 from edge_node.perceive import Perception
-
-LATENESS_QUANTILE = 0.999
 
 
 class Moments:
     """Of the frames of one headset. ``lateness``: of wakings, fed by whoever is woken."""
 
-    def __init__(self, *, perception: Perception, lateness: Quantiles, limits: JourneyLimits) -> None:
+    def __init__(self, *, perception: Perception, lateness: Lateness, limits: JourneyLimits) -> None:
         self._perception = perception
         self._lateness = lateness
         self._limits = limits
@@ -38,7 +36,7 @@ class Moments:
     def look(self, engine: Engine, *, thermal: Thermal) -> None:
         """Read what holds now."""
         perception, times = self._perception, self._perception.times
-        self._lateness_ns = self._lateness.at(LATENESS_QUANTILE)
+        self._lateness_ns = self._lateness.recent_ns
         self._held = (perception.held_frame, perception.due_ns)
         if times.version == self._version and thermal is self._thermal and engine is self._engine:
             return
@@ -75,17 +73,21 @@ class Moments:
         return at_ns if flight.hedge_at_ns is None else min(at_ns, flight.hedge_at_ns)
 
     def carry_at_ns(self, flight: Flight) -> int:
-        """When to stop waiting: a little before the deadline, or at it with a held result that a late wake cannot spoil."""
+        """When to stop waiting: a little before the deadline, or nearer to it where the result is held that comes by then."""
         held_frame, ready_ns = self._held
-        if held_frame != flight.frame_id:
-            ready_ns = None
-        if ready_ns is not None and ready_ns <= flight.deadline_ns - self._lateness_ns:
-            return flight.deadline_ns
+        if ready_ns is not None and held_frame == flight.frame_id:
+            at_ns = self._carry_at_ns(flight, held=True)
+            if ready_ns <= at_ns:
+                return at_ns
+        return self._carry_at_ns(flight, held=False)
+
+    def _carry_at_ns(self, flight: Flight, *, held: bool) -> int:
         return carry_at_ns(
             deadline_ns=flight.deadline_ns,
             budget_ns=flight.deadline_ns - flight.scheduled_ns,
             lateness_ns=self._lateness_ns,
             margins=self._limits.margins,
+            held=held,
         )
 
     def evidence_due_ns(self, flight: Flight, *, overdue_ns: int) -> int:

@@ -113,7 +113,8 @@ class Headset:
         )
 
     def run_frames(self, *, frames: int) -> None:
-        """Enter the first frame; each enters the next."""
+        """Look once, as the node does before its frames count; enter the first frame, each enters the next."""
+        self.journey.answers.prime(shows(0, rois=()), captured_ns=self._agenda.now_ns, model=MODEL)
         self._schedule(0, frames)
 
     def _schedule(self, frame_id: int, frames: int) -> None:
