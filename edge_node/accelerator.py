@@ -14,7 +14,7 @@ from edge_node.device_class import FRACTIONS, DeviceClass, Portion, Quantile, Th
 NS_PER_MS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Release:
     """When a finished job's result may be used."""
 

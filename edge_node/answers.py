@@ -16,7 +16,7 @@ from inference.tasks.tracking import HandTracker
 BEFORE_THE_FIRST = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Seen:
     """Where the newest result came from."""
 

@@ -43,8 +43,7 @@ class Attempt:
     result: str = ""
 
 
-def _idle() -> dict[JobKind, Stage]:
-    return dict.fromkeys(JobKind, Stage.IDLE)
+_IDLE = dict.fromkeys(JobKind, Stage.IDLE)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -62,7 +61,7 @@ class Flight:
     skipped: bool
     trace_id: bytes
     mode: Path
-    jobs: dict[JobKind, Stage] = field(default_factory=_idle)
+    jobs: dict[JobKind, Stage] = field(default_factory=_IDLE.copy)
     remote: Stage = Stage.IDLE
     sent_ns: int = 0
     hedge_now: bool = False

@@ -79,7 +79,7 @@ class Engine:
         return self.parts.head_share if kind is JobKind.HEAD else self.parts.tail_share
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Job:
     """One frame for the slot. ``looked`` and ``returned`` belong to a tail."""
 

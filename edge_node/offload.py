@@ -48,7 +48,7 @@ class _Sent:
     ask: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class FrameOut:
     """What to send of one frame. ``quality`` is JPEG's 1 to 100; a wider image is shrunk to ``width_px``."""
 

@@ -46,7 +46,7 @@ class Totals:
     paths: dict[Path, int] = field(default_factory=lambda: dict.fromkeys(Path, 0))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Pending:
     scheduled_ns: int
     deadline_ns: int

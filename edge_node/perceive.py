@@ -15,7 +15,7 @@ from edge_node.run_times import RunTimes
 MOST_LATE = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Perceived:
     """A job's result as the device has it: usable from ``released_ns`` on."""
 

@@ -15,7 +15,7 @@ DRIFT = 15e-6  # PHI of RFC 5905, on either side
 JUMP_NS = 1_000_000  # a leg may look negative by so much, for drift and rounding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Legs:
     """The parts of one exchange. They sum to its round trip."""
 
@@ -24,7 +24,7 @@ class Legs:
     downlink_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Exchange:
     rank_ns: float  # round trip, less what drift costs the older ones
     offset_ns: int  # worker's clock less ours

@@ -6,7 +6,7 @@ from edge_node.estimates.clock import Legs
 from edge_node.estimates.sketch import NEVER_NS, Picture
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Forecast:
     """When an answer will be here, counted from sending.
 

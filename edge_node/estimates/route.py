@@ -37,7 +37,7 @@ BUNCHED = 0.5  # of the time between two requests: answers closer together than 
 RATIO_UNIT = 1_000_000  # what "as predicted" is to the change points
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ReplySample:
     """One answer: sizes in bytes, times in nanoseconds. ``worker_*_ns`` are of the worker's clock, where it said them.
 
@@ -67,7 +67,7 @@ class ReplySample:
         return max(0, self.total_ns - self.queue_ns - self.decode_ns - self.run_ns)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Pending:
     plain_ns: int  # transfer, queue, run and this host
     guesses: Guesses  # of how far off that is
@@ -77,7 +77,7 @@ class _Pending:
     stalled: bool  # whether the link was silent when it left
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Answer:
     payload_bytes: int
     work_ns: int  # what was expected of the worker and this host
@@ -85,7 +85,7 @@ class _Answer:
     weight: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Moment:
     """What holds for every request that leaves at the same time."""
 
