@@ -110,12 +110,14 @@ class Bandwidth:
     def transfer_ns(self, payload_bytes: int, *, now_ns: int) -> int:
         """How long so many bytes should take; never negative."""
         del now_ns  # what fades is the trust in the line, not the line
-        return max(0, round(self._line_ns(payload_bytes)))
+        start_ns, slope_ns = self._line or self._fitted()
+        took_ns = round(start_ns + slope_ns * payload_bytes)
+        return max(0, took_ns)
 
     @property
     def bytes_per_s(self) -> float | None:
         """The measured rate; None while neither sizes nor a known start tell it."""
-        spread, _, pull = self._pulled()
+        spread, _, pull = self._pulled(self._start_weight())
         slope = self._fitted()[1]
         known = spread >= pull and self._seen > 1
         return NS_PER_S / slope if known and slope > 0 else None
@@ -168,13 +170,12 @@ class Bandwidth:
         self._seen += 1
         self._line = None
 
-    def _pulled(self) -> tuple[float, float, float]:
+    def _pulled(self, pseudo: float) -> tuple[float, float, float]:
         """Spread and product with the believed start as one more sample, of no bytes; the pull of the believed slope.
 
         What is believed weighs as much as the noise's variance over its own.
         """
         sums, belief = self._sums, self._belief
-        pseudo = self._start_weight()
         shared = sums.weight * pseudo / (sums.weight + pseudo) * sums.mean_bytes
         spread = sums.spread + shared * sums.mean_bytes
         product = sums.product + shared * (sums.mean_ns - belief.start_ns)
@@ -187,9 +188,9 @@ class Bandwidth:
         """Start and slope of the line; the start may be negative."""
         if self._line is None:
             sums, belief = self._sums, self._belief
-            spread, product, pull = self._pulled()
-            slope_ns = max(0.0, (product + pull * belief.slope_ns) / (spread + pull))
             pseudo = self._start_weight()
+            spread, product, pull = self._pulled(pseudo)
+            slope_ns = max(0.0, (product + pull * belief.slope_ns) / (spread + pull))
             level_ns = sums.weight * (sums.mean_ns - slope_ns * sums.mean_bytes) + pseudo * belief.start_ns
             self._line = (level_ns / (sums.weight + pseudo), slope_ns)
         return self._line

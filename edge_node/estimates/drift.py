@@ -36,8 +36,9 @@ class Drift:
 
     def guesses(self, *, now_ns: int) -> Guesses:
         """What each way expects of a request sent now; hand them back with its answer."""
-        kept = 0.5 ** (max(0, now_ns - self._heard_ns) / HALF_LIFE_NS)
-        return tuple(kept * level * share for level, share in zip(self._levels_ns, _SHARES, strict=True))
+        silent_ns = now_ns - self._heard_ns
+        kept = 0.5 ** (silent_ns / HALF_LIFE_NS) if silent_ns > 0 else 1.0
+        return tuple([kept * level * share for level, share in zip(self._levels_ns, _SHARES, strict=True)])
 
     def best(self, guesses: Guesses) -> int:
         """The guess to believe, in nanoseconds."""
@@ -46,10 +47,14 @@ class Drift:
     def add(self, error_ns: int, guesses: Guesses, *, now_ns: int) -> None:
         """An answer came ``error_ns`` later than predicted, and these had been the guesses."""
         self._heard_ns = now_ns
-        for index, gain in enumerate(_GAINS):
-            self._wrong_ns[index] += (abs(error_ns - guesses[index]) - self._wrong_ns[index]) / MEMORY
-            self._levels_ns[index] += gain * (error_ns - self._levels_ns[index])
-        self._best = self._wrong_ns.index(min(self._wrong_ns))
+        self._wrong_ns = wrong_ns = [
+            wrong + (abs(error_ns - guess) - wrong) / MEMORY
+            for wrong, guess in zip(self._wrong_ns, guesses, strict=True)
+        ]
+        self._levels_ns = [
+            level + gain * (error_ns - level) for level, gain in zip(self._levels_ns, _GAINS, strict=True)
+        ]
+        self._best = wrong_ns.index(min(wrong_ns))
 
     def reset(self) -> None:
         """Predictions are made anew: their errors so far say nothing."""

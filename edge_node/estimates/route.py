@@ -94,7 +94,9 @@ class _Moment:
     drift_ns: int
     stalled: bool
     errors: Picture
+    samples: int
     p_refused: float
+    work_ns: dict[str, int]  # by way, of the worker and this host, as far as it was asked for
 
 
 class Route:
@@ -211,16 +213,16 @@ class Route:
 
     def on_load(self, queue_ns: int, *, now_ns: int) -> None:
         """The worker told everybody how long a request would wait; its newer word on a request of ours is better."""
+        self._moment = None
         self.worker.on_rumour(queue_ns, now_ns=now_ns)
 
     def forecast(self, *, payload_bytes: int, way: str, now_ns: int) -> Forecast:
         """What to expect of so many bytes sent this way now."""
         moment = self._at(now_ns)
-        plain_ns = self.bandwidth.transfer_ns(payload_bytes, now_ns=now_ns)
-        plain_ns += self.worker.expected_ns(way, now_ns=now_ns) + self.host.expected_ns(way)
+        transfer_ns = self.bandwidth.transfer_ns(payload_bytes, now_ns=now_ns)
         return Forecast(
-            predicted_ns=max(0, plain_ns + moment.drift_ns),
-            samples=len(moment.errors),
+            predicted_ns=max(0, transfer_ns + self._work_ns(moment, way) + moment.drift_ns),
+            samples=moment.samples,
             prior_on_time=PRIOR_ON_TIME,
             stalled=moment.stalled,
             errors=moment.errors,
@@ -242,9 +244,9 @@ class Route:
         return error_ns is not None and silent_ns > due_ns + min(error_ns, MOST_PATIENCE_NS)
 
     def _expect(self, payload_bytes: int, way: str, *, now_ns: int) -> _Pending:
-        transfer_ns = self.bandwidth.transfer_ns(payload_bytes, now_ns=now_ns)
-        work_ns = self.worker.expected_ns(way, now_ns=now_ns) + self.host.expected_ns(way)
         moment = self._at(now_ns)
+        transfer_ns = self.bandwidth.transfer_ns(payload_bytes, now_ns=now_ns)
+        work_ns = self._work_ns(moment, way)
         return _Pending(
             plain_ns=transfer_ns + work_ns,
             guesses=moment.guesses,
@@ -256,19 +258,30 @@ class Route:
 
     def _at(self, now_ns: int) -> _Moment:
         """Many candidates are weighed at one time: look once. What is sent then changes nothing of it."""
-        if self._moment is None or self._moment.now_ns != now_ns:
+        moment = self._moment
+        if moment is None or moment.now_ns != now_ns:
             guesses = self._drift.guesses(now_ns=now_ns)
             stalled = self.is_stalled(now_ns=now_ns)
             errors = self._stalled_errors if stalled else self._errors
-            self._moment = _Moment(
+            self._moment = moment = _Moment(
                 now_ns=now_ns,
                 guesses=guesses,
                 drift_ns=self._drift.best(guesses),
                 stalled=stalled,
                 errors=errors.picture(now_ns=now_ns),
+                samples=len(errors),
                 p_refused=self._refusal_rate.at(now_ns),
+                work_ns={},
             )
-        return self._moment
+        return moment
+
+    def _work_ns(self, moment: _Moment, way: str) -> int:
+        """What the worker and this host will spend on a request that leaves at this moment."""
+        work_ns = moment.work_ns.get(way)
+        if work_ns is None:
+            work_ns = self.worker.expected_ns(way, now_ns=moment.now_ns) + self.host.expected_ns(way)
+            moment.work_ns[way] = work_ns
+        return work_ns
 
     def _tell_legs(self, sample: ReplySample, *, now_ns: int) -> None:
         received_ns, replied_ns = sample.worker_received_ns, sample.worker_replied_ns
