@@ -96,6 +96,8 @@ class Dispatch:
         if flight.remote is Stage.RUNNING:
             self.left_ns = now_ns
             flight.p_remote = _p_remote(view, decision)
+        elif decision.path is Path.OFFLOAD:  # it could not be sent, so it is computed here
+            flight.p_on_time = None if decision.p_on_time is None or view.local is None else view.local.p_now
         if decision.duplicate:
             self._pay(view)
 

@@ -158,10 +158,10 @@ class Journey:
 
     def on_reply(self, reply: RemoteReply, *, now_ns: int) -> None:
         """A worker answered a frame or a ping."""
-        self.remote.note(reply, policy=self._dispatch.policy, now_ns=now_ns)
+        replaced = self.remote.note(reply, policy=self._dispatch.policy, now_ns=now_ns)
         about_frame = reply.task is not Task.PING and not reply.ask
         if about_frame:
-            self._hear(reply, now_ns=now_ns)
+            self._hear(reply, replaced=replaced, now_ns=now_ns)
         self.tick(now_ns)
 
     def on_link_trouble(self, reason: str, *, now_ns: int) -> None:
@@ -204,17 +204,17 @@ class Journey:
     def _look(self) -> None:
         self._moments.look(self.local.engine, thermal=self.remote.thermal)
 
-    def _hear(self, reply: RemoteReply, *, now_ns: int) -> None:
+    def _hear(self, reply: RemoteReply, *, replaced: bool, now_ns: int) -> None:
         flight = self._flights.get(reply.frame_id)
         if flight is not None:
-            self._out.hear(flight, reply, now_ns=now_ns)
+            self._out.hear(flight, reply, replaced=replaced, now_ns=now_ns)
             return
         flight = self._evidence.get(reply.frame_id)
         if flight is None:
             return
         self._evidence.pop(flight.frame_id)
         self._flights[flight.frame_id] = flight  # a tail may have to be run for it, which teaches
-        self._out.hear(flight, reply, now_ns=now_ns)
+        self._out.hear(flight, reply, replaced=replaced, now_ns=now_ns)
 
     # -- time --------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Protocol
 
 from edge_node.decide import PartView, Policy, Rung
+from edge_node.departures import Departures
 from edge_node.device_class import Thermal
 from edge_node.estimates.clock import Legs
 from edge_node.estimates.forecast import Forecast
@@ -49,10 +50,12 @@ class Remote:
         self._uplink = uplink
         self.workers = workers
         self.routes = Routes()
+        self._departures = Departures()
         self.ready = False
         self.thermal = Thermal.NOMINAL
         self.vitals: Vitals | None = None  # until they were read
         self.refusals: Counter[str] = Counter()
+        self.replaced = 0  # requests that gave their place at a worker to a newer one
         self.pings_lost = 0
         self.pinged_bytes = 0  # that all probes took
         self._config = SplitConfig()
@@ -161,6 +164,7 @@ class Remote:
         )
         payload_bytes = self._uplink.send_part(out, worker=worker)
         if payload_bytes and not ask:
+            self._departures.note(now_ns)
             flight.payload_bytes = payload_bytes
             self.routes.part_left(worker, flight.frame_id, payload_bytes=payload_bytes, now_ns=now_ns)
         return payload_bytes > 0
@@ -175,7 +179,9 @@ class Remote:
         quality: int | None = None,
         now_ns: int,
     ) -> bool:
-        """Send a frame to a worker, as JPEG of this quality or the configured one."""
+        """Send a frame to a worker, as JPEG of this quality or the configured one; not while it asked for a pause."""
+        if not self.workers.may_ask(worker, now_ns=now_ns):
+            return False
         quality = quality or self._config.jpeg_quality
         payload_bytes = self._uplink.send_frame(
             FrameOut(
@@ -191,28 +197,41 @@ class Remote:
             worker=worker,
         )
         if payload_bytes:
+            self._departures.note(now_ns)
             self.routes.picture_left(
                 worker, flight.frame_id, payload_bytes=payload_bytes, quality=quality, now_ns=now_ns
             )
         flight.payload_bytes = payload_bytes
         return payload_bytes > 0
 
-    def note(self, reply: RemoteReply, *, policy: Policy, now_ns: int) -> None:
-        """Learn from a reply: its round trip, or that the worker refused."""
+    def note(self, reply: RemoteReply, *, policy: Policy, now_ns: int) -> bool:
+        """Learn from a reply: its round trip, or that the worker refused.
+
+        Gives whether a newer request of ours took the place of this one: that is no word against the worker.
+        """
         probe = reply.task is Task.PING
         if probe and self._pings.pop(reply.frame_id, None) is None:
-            return  # it was counted as lost already
-        if not reply.ask:
-            self.routes.hear(reply, now_ns=now_ns)
+            return False  # it was counted as lost already
         if reply.ask:
             self._note_ask(reply, now_ns=now_ns)
-        elif reply.refusal:
-            self.refusals[reply.refusal] += 1
-            rest_ns = reply.retry_after_ms * NS_PER_MS or REST_NS  # it knows best when to ask again
-            self.workers.rest(reply.worker, now_ns=now_ns, for_ns=rest_ns)
+            return False
+        replaced = not probe and self._departures.was_replaced(reply)
+        self.routes.hear(reply, replaced=replaced, now_ns=now_ns)
+        self.replaced += replaced
+        if reply.refusal and not replaced:
+            self._note_refusal(reply, now_ns=now_ns)
             policy.on_loss(f"the worker refused: {reply.refusal}")
-        else:
+        elif not reply.refusal:
             policy.on_rtt(reply.rtt_ns, probe=probe)
+        return replaced
+
+    def _note_refusal(self, reply: RemoteReply, *, now_ns: int) -> None:
+        """A worker that says when to ask again knows best; any other rests while there is somebody else."""
+        self.refusals[reply.refusal] += 1
+        if reply.retry_after_ms:
+            self.workers.pause(reply.worker, now_ns=now_ns, for_ns=reply.retry_after_ms * NS_PER_MS)
+        else:
+            self.workers.rest(reply.worker, now_ns=now_ns, for_ns=REST_NS)
 
     def _note_ask(self, reply: RemoteReply, *, now_ns: int) -> None:
         """Learn from the refusal of an ask: to wait for the presence, or that it will never come."""

@@ -97,14 +97,17 @@ class Routes:
         """A probe is on its way."""
         self.of(worker).on_sent(ping_id, payload_bytes=payload_bytes, way=PING, now_ns=now_ns)
 
-    def hear(self, reply: RemoteReply, *, now_ns: int) -> None:
-        """A worker answered or refused; one of a pool teaches what is to be expected of the pool."""
+    def hear(self, reply: RemoteReply, *, replaced: bool = False, now_ns: int) -> None:
+        """A worker answered or refused; one of a pool teaches what is to be expected of the pool.
+
+        ``replaced``: it refused because a newer request of ours took the place.
+        """
         if reply.timing is None:
             return
         route = self.of(reply.asked or reply.worker)
         sample = _sample(reply, reply.timing)
         if reply.refusal:
-            route.on_refusal(sample, reason=reply.refusal, now_ns=now_ns)
+            route.on_refusal(sample, reason=reply.refusal, replaced=replaced, now_ns=now_ns)
         else:
             route.on_reply(sample, now_ns=now_ns)
 

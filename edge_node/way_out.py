@@ -124,14 +124,17 @@ class WayOut:
             flight.end(Path.SPLIT, now_ns=now_ns, result="unsent")
             flight.hedge_now = True
 
-    def hear(self, flight: Flight, reply: RemoteReply, *, now_ns: int) -> None:
-        """A worker answered a frame."""
+    def hear(self, flight: Flight, reply: RemoteReply, *, replaced: bool = False, now_ns: int) -> None:
+        """A worker answered a frame; or would not, because a newer one ``replaced`` it: then it alone needs help."""
         overdue = flight.remote is Stage.OVERDUE
         flight.remote, flight.rtt_ns = Stage.ENDED, reply.rtt_ns
         if flight.shadow:
             return
         flight.worker = reply.worker  # who of the pool it was
-        if reply.refusal:
+        if replaced:
+            flight.end(flight.mode, now_ns=now_ns, result="replaced")
+            flight.hedge_now = flight.answer is None
+        elif reply.refusal:
             flight.end(flight.mode, now_ns=now_ns, result=f"refused {reply.refusal}")
             self.hedge_all()
         elif reply.result is None:

@@ -34,6 +34,7 @@ class _Known:
     presence: WorkerPresence
     load: Load | None = None
     rests_until_ns: int = 0
+    paused_until_ns: int = 0  # by its own word
     declined: dict[PartWanted, str] = field(default_factory=dict)  # for as long as this process of it lives
     delayed: tuple[PartWanted, str] | None = None  # what it said last of a part that it may yet prove
 
@@ -60,6 +61,7 @@ class WorkerBook:
         if presence.boot_id != known.presence.boot_id:
             known.declined.clear()
             known.delayed = None
+            known.rests_until_ns = known.paused_until_ns = 0  # that was said by another process
         known.presence = presence
 
     def on_load(self, load: Load) -> int | None:
@@ -74,6 +76,17 @@ class WorkerBook:
         """Leave a worker alone for a while, ``MOST_REST_NS`` at most."""
         if worker in self._known:
             self._known[worker].rests_until_ns = now_ns + min(for_ns, MOST_REST_NS)
+
+    def pause(self, worker: str, *, now_ns: int, for_ns: int) -> None:
+        """A worker said when to ask again: until then it gets nothing, even where it is the only one."""
+        self.rest(worker, now_ns=now_ns, for_ns=for_ns)
+        if worker in self._known:
+            self._known[worker].paused_until_ns = self._known[worker].rests_until_ns
+
+    def may_ask(self, worker: str, *, now_ns: int) -> bool:
+        """Whether a request may be sent to this worker or pool now."""
+        known = self._known.get(worker)
+        return known is None or now_ns >= known.paused_until_ns
 
     def choose(self, wanted: str, *, now_ns: int) -> str | None:
         """The worker to ask now: the one ``wanted``, or with ``auto`` a good one; None where nobody is there.

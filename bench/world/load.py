@@ -70,6 +70,6 @@ class Others:
         )
 
 
-def _unheard(request: Request, refusal: str, queue_ns: int, run_ns: int) -> None:
+def _unheard(request: Request, refusal: str, queue_ns: int, run_ns: int, retry_ms: int) -> None:
     """Their answers are nobody's here."""
-    del request, refusal, queue_ns, run_ns
+    del request, refusal, queue_ns, run_ns, retry_ms

@@ -25,7 +25,7 @@ RUN_MS = (
     18.0,
 )  # a site worker with a small GPU, at the fractions of a device class
 DECODE_NS = 700_000
-Reply = Callable[[Request, str, int, int], None]  # request, refusal, queue and run in ns
+Reply = Callable[[Request, str, int, int, int], None]  # request, refusal, queue and run in ns, retry in ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ class Worker:
                 return
             self._free += 1
             intake.ran(request, took_ns=DECODE_NS + run_ns, now_ns=self._agenda.now_ns)
-            self._replies.pop(request)(request, "", queue_ns, run_ns)
+            self._replies.pop(request)(request, "", queue_ns, run_ns, 0)
             self._fill()
 
         self._agenda.at(self._agenda.now_ns + DECODE_NS + run_ns, end)
@@ -117,4 +117,6 @@ class Worker:
     def _refuse(self, refused: tuple[Refused, ...]) -> None:
         for row in refused:
             waited_ns = self._agenda.now_ns - row.request.received_ns
-            self._replies.pop(row.request)(row.request, row.reason.name.lower(), waited_ns, 0)
+            self._replies.pop(row.request)(
+                row.request, row.reason.name.lower(), waited_ns, 0, row.retry_after_ms
+            )

@@ -135,7 +135,7 @@ class Way:
         )
         self._worker.offer(request, reply=self._reply)
 
-    def _reply(self, request: Request, refusal: str, queue_ns: int, run_ns: int) -> None:
+    def _reply(self, request: Request, refusal: str, queue_ns: int, run_ns: int, retry_ms: int) -> None:
         frame_id = request.header.frame_id
         timing = Timing(
             received_ns=request.received_ns,
@@ -145,7 +145,7 @@ class Way:
         )
 
         def heard() -> None:
-            self._hear(Task.HANDS, frame_id, refusal, timing)
+            self._hear(Task.HANDS, frame_id, refusal, timing, retry_ms)
 
         if self._draws.share("garbled", frame_id) < self._twice / 2:
             self.counts["garbled"] += 1
@@ -155,7 +155,7 @@ class Way:
             again_ns = self._agenda.now_ns + round(60 * MS * self._draws.share("again", frame_id))
             self._agenda.at(again_ns, lambda: self._down(RESULT_BYTES, heard))
 
-    def _hear(self, task: Task, frame_id: int, refusal: str, timing: Timing) -> None:
+    def _hear(self, task: Task, frame_id: int, refusal: str, timing: Timing, retry_ms: int = 0) -> None:
         now_ns = self._agenda.now_ns
         asked = self._waits.pop((task, frame_id), None)
         if asked is None:
@@ -174,6 +174,7 @@ class Way:
                 model_digest="f" * 64,
                 result=result,
                 refusal=refusal,
+                retry_after_ms=retry_ms,
                 sent_ns=sent_ns,
                 payload_bytes=payload_bytes,
                 result_bytes=PING_BYTES if task is Task.PING else RESULT_BYTES,

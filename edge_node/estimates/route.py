@@ -195,17 +195,20 @@ class Route:
             self.bandwidth.reset(keep=keep)
             self._start_over(now_ns)
 
-    def on_refusal(self, sample: ReplySample, *, reason: str, now_ns: int) -> None:
+    def on_refusal(self, sample: ReplySample, *, reason: str, replaced: bool = False, now_ns: int) -> None:
         """The worker would not: no answer, but the link carried the request there and the word back.
 
-        How long the worker kept it teaches no queue: it refuses sooner than it would have begun.
+        How long the worker kept it teaches no queue: it refuses sooner than it would have begun. Of one that our newer
+        request ``replaced``, or that left into a silence and came with many, the newer ones tell the worker's will.
         """
         self._moment = None
-        self.refusals[reason] += 1
         self.rtt.add(sample.transport_ns)
         self._tell_legs(sample, now_ns=now_ns)
-        self._refusal_rate.add(refused=True, now_ns=now_ns)
         pending = self._pending.pop((sample.way == PING, sample.frame_id), None)
+        if not replaced:
+            self.refusals[reason] += 1
+            if pending is None or not pending.stalled:
+                self._refusal_rate.add(refused=True, now_ns=now_ns)
         self._heard_ns, self._lost = now_ns, False
         if pending is not None and not pending.stalled:
             work_ns = pending.plain_ns - pending.transfer_ns

@@ -194,7 +194,7 @@ class Bench:
         )
         self.journey.on_job_done(done, now_ns=self.now_ns)
 
-    def reply(self, frame_id, *, rtt_ms=5, refusal="", task=Task.HANDS, x=0.7):
+    def reply(self, frame_id, *, rtt_ms=5, queue_ms=0, refusal="", retry_after_ms=0, task=Task.HANDS, x=0.7):
         self.journey.on_reply(
             RemoteReply(
                 task=task,
@@ -206,21 +206,22 @@ class Bench:
                 model_digest="f" * 64,
                 result=None if refusal else hands_at(x),
                 refusal=refusal,
-                **self.times(rtt_ms=rtt_ms, run_ms=0 if task is Task.PING else RUN_MS),
+                retry_after_ms=retry_after_ms,
+                **self.times(rtt_ms=rtt_ms, queue_ms=queue_ms, run_ms=0 if task is Task.PING else RUN_MS),
             ),
             now_ns=self.now_ns,
         )
 
-    def times(self, *, rtt_ms, run_ms):
+    def times(self, *, rtt_ms, run_ms, queue_ms=0):
         """What a reply that is here now says of its times; the worker's clock is that of the headset."""
-        sent_ns = self.now_ns - round((rtt_ms + run_ms) * MS)
+        sent_ns = self.now_ns - round((rtt_ms + queue_ms + run_ms) * MS)
         received_ns = sent_ns + round(rtt_ms * MS / 2)
         return {
             "sent_ns": sent_ns,
             "payload_bytes": FRAME_BYTES if run_ms else PING_BYTES,
             "result_bytes": RESULT_BYTES,
-            "timing": Timing(received_ns=received_ns, run_us=run_ms * 1000),
-            "replied_ns": received_ns + run_ms * MS,
+            "timing": Timing(received_ns=received_ns, queue_us=queue_ms * 1000, run_us=run_ms * 1000),
+            "replied_ns": received_ns + (queue_ms + run_ms) * MS,
         }
 
     def part_reply(self, frame_id, *, refusal="", ask=False, part=LIVE, **fields):
