@@ -22,6 +22,7 @@ from broker.errors import RoadError, RoadMisuse
 from broker.login_options import PasswordFileOption, UsernameOption
 from edge_node import command_options as options
 from edge_node.errors import EdgeError, SettingsError
+from edge_node.split_file import read_split_file
 from inference.errors import InferenceError
 from observability import log
 from schemas.documents import SplitConfig, TelemetryMirror
@@ -63,10 +64,11 @@ def run(
     site: options.SiteOption = "demo",
     data_broker: options.DataBrokerOption = None,
     device_class: options.DeviceClassOption = "host",
-    policy: options.PolicyOption = "deadline",
+    split_config: options.SplitConfigOption = None,
+    policy: options.PolicyOption = None,
     placement: options.PlacementOption = None,
-    deadline_ms: options.DeadlineOption = 100.0,
-    rtt_threshold_ms: options.RttThresholdOption = 15.0,
+    deadline_ms: options.DeadlineOption = None,
+    rtt_threshold_ms: options.RttThresholdOption = None,
     fps: options.FpsOption = 30.0,
     variant: options.VariantOption = "full",
     max_hands: options.MaxHandsOption = 1,
@@ -99,7 +101,13 @@ def run(
             state=state,
             models=models,
             device_class=device_class,
-            split=_split_config(placement, policy, deadline_ms, rtt_threshold_ms),
+            split=_split_config(
+                split_config,
+                policy=policy,
+                placement=_placement(placement),
+                deadline_ms=deadline_ms,
+                rtt_threshold_ms=rtt_threshold_ms,
+            ),
             fps=fps,
             variant=variant,
             max_hands=max_hands,
@@ -230,12 +238,11 @@ class _Interrupts:
         signal.signal(signal.SIGTERM, stop)
 
 
-def _split_config(
-    placement: str | None, policy: str, deadline_ms: float, rtt_threshold_ms: float, /
-) -> SplitConfig:
-    fields = {"policy": policy, "deadline_ms": deadline_ms, "rtt_threshold_ms": rtt_threshold_ms}
+def _split_config(file: Path | None, /, **flags: object) -> SplitConfig:
+    fields = read_split_file(file) if file else {}
+    fields |= {name: value for name, value in flags.items() if value is not None}
     try:
-        return SplitConfig.model_validate(fields | {"placement": _placement(placement)})
+        return SplitConfig.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

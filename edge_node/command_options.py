@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from schemas.deployments import POLICY_WORDS
+from schemas.deployments import POLICY_WORDS, SplitConfig
+
+DEFAULTS = SplitConfig()
 
 DeviceOption = Annotated[str, typer.Option("--id", help="This headset's id: a-z, 0-9 and dashes.")]
 BrokerOption = Annotated[str, typer.Option(help="Control broker, as mqtt://host:port.")]
@@ -20,13 +22,26 @@ StateOption = Annotated[Path, typer.Option(help="Folder for what this headset mu
 ModelsOption = Annotated[Path, typer.Option(help="Folder with the models it is delivered with.")]
 SiteOption = Annotated[str, typer.Option(help="Site it belongs to.")]
 DeviceClassOption = Annotated[str, typer.Option(help="host, xr-slow or xr-fast (simulated).")]
-PolicyOption = Annotated[str, typer.Option(help=f"One of {POLICY_WORDS}.")]
+SplitConfigOption = Annotated[
+    Path | None, typer.Option(help="A split config as YAML or JSON; other options go before its fields.")
+]
+PolicyOption = Annotated[
+    str | None, typer.Option(help=f"One of {POLICY_WORDS}.", show_default=DEFAULTS.policy)
+]
 PlacementOption = Annotated[
     str | None,
     typer.Option(help="For policy split: HEAD_END:TAIL_START, the operators that a worker runs."),
 ]
-DeadlineOption = Annotated[float, typer.Option(help="A frame's deadline after its scheduled moment.")]
-RttThresholdOption = Annotated[float, typer.Option(help="Highest round trip for offloading.")]
+DeadlineOption = Annotated[
+    float | None,
+    typer.Option(
+        help="A frame's deadline after its scheduled moment.", show_default=f"{DEFAULTS.deadline_ms:g}"
+    ),
+]
+RttThresholdOption = Annotated[
+    float | None,
+    typer.Option(help="Highest round trip for offloading.", show_default=f"{DEFAULTS.rtt_threshold_ms:g}"),
+]
 FpsOption = Annotated[float, typer.Option(help="Frames per second of wall time.")]
 VariantOption = Annotated[str, typer.Option(help="Size of the delivered models: full or lite.")]
 MaxHandsOption = Annotated[int, typer.Option(help="Hands to track at once.")]

@@ -88,13 +88,16 @@ class Dispatch:
             parts_too_late=too_late,
         )
         decision = self.policy.decide(view)
-        flight.worker, flight.rtt_ns = view.worker, self._remote.rtt_ns(view.worker)
+        flight.worker = decision.worker or view.worker
+        flight.rtt_ns = self._remote.rtt_ns(flight.worker)
         flight.p_on_time = decision.p_on_time
         self.decisions.note(flight, view, decision, policy=self._config.policy)
         self._note_mode(flight, decision.path, decision.reason)
         self._out.begin(flight, captured, decision, now_ns=now_ns)
         if flight.remote is Stage.RUNNING:
             self.left_ns = now_ns
+            if flight.worker is not None and flight.worker != view.worker:
+                self._remote.workers.took(flight.worker)
             flight.p_remote = _p_remote(view, decision)
         elif decision.path is Path.OFFLOAD:  # it could not be sent, so it is computed here
             flight.p_on_time = None if decision.p_on_time is None or view.local is None else view.local.p_now
@@ -160,6 +163,9 @@ def _p_remote(view: LinkView, decision: Decision) -> float | None:
     """What was to be expected of the picture that was sent; of parts nothing is stated."""
     if decision.path is not Path.OFFLOAD:
         return None
-    forecasts = {rung.quality: rung.forecast for rung in view.offloads}
-    forecast = forecasts.get(decision.quality) if decision.quality is not None else view.offload
+    if decision.quality is None:
+        forecast = view.offload
+    else:
+        forecasts = {(rung.worker, rung.quality): rung.forecast for rung in view.offloads}
+        forecast = forecasts.get((decision.worker or "", decision.quality))
     return None if forecast is None else forecast.p_at(view.deadline_ns - view.now_ns)

@@ -16,16 +16,18 @@ from edge_node.flight import Flight
 from edge_node.frames import Captured
 from edge_node.jobs import Engine
 from edge_node.offload import FrameOut
+from edge_node.probes import Probes
 from edge_node.replies import PartOut, RemoteReply
 from edge_node.routes import Routes
 from edge_node.vitals import Vitals
-from edge_node.workers import REST_NS, PartWanted, WorkerBook
+from edge_node.workers import AUTO, REST_NS, PartWanted, WorkerBook
 from inference.split.part_payload import NOTHING, PartPayload
 from inference.tasks.roi import Roi
 from schemas.documents import Load, SplitConfig
 from schemas.messages import Task
 
-NS_PER_MS = 1_000_000
+NS_PER_US, NS_PER_MS = 1_000, 1_000_000
+WEIGHING = frozenset({"deadline"})  # policies that weigh several workers
 ASK_AGAIN_NS = 500_000_000  # at least so long between two asks for a placement
 FINAL = frozenset({"unknown_placement", "unknown_model", "unsupported_task"})
 
@@ -56,13 +58,10 @@ class Remote:
         self.vitals: Vitals | None = None  # until they were read
         self.refusals: Counter[str] = Counter()
         self.replaced = 0  # requests that gave their place at a worker to a newer one
-        self.pings_lost = 0
-        self.pinged_bytes = 0  # that all probes took
         self._config = SplitConfig()
         self._qualities = qualities_of(self._config)
-        self._pings: dict[int, tuple[int, str]] = {}  # id -> when it counts as lost, and the worker
-        self._next_ping_id = 0
-        self._next_ping_ns: int | None = None
+        self._weighs_workers = False
+        self._probes = Probes(uplink, workers=workers, routes=self.routes)
         self._next_ask_ns = 0
 
     def use(self, config: SplitConfig, policy: Policy) -> None:
@@ -70,7 +69,19 @@ class Remote:
         del policy
         self._config = config
         self._qualities = qualities_of(config)
+        self._weighs_workers = config.policy in WEIGHING and config.worker == AUTO
         self._next_ask_ns = 0
+        self._probes.use(config)
+
+    @property
+    def pings_lost(self) -> int:
+        """Probes whose answers did not come."""
+        return self._probes.lost
+
+    @property
+    def pinged_bytes(self) -> int:
+        """Bytes that all probes took."""
+        return self._probes.sent_bytes
 
     @property
     def reply_timeout_ns(self) -> int:
@@ -90,15 +101,34 @@ class Remote:
         """A worker told everybody how busy it is."""
         queue_ns = self.workers.on_load(load)
         if queue_ns is not None:
-            self.routes.on_load(load.worker, queue_ns=queue_ns, now_ns=now_ns)
+            run_ns = load.run_p50_us * NS_PER_US
+            self.routes.on_load(load.worker, queue_ns=queue_ns, run_ns=run_ns, now_ns=now_ns)
 
     def rest(self, worker: str | None, *, now_ns: int) -> None:
         """A worker did not answer: prefer others for a while."""
         self.workers.rest(worker, now_ns=now_ns)
 
     def rungs(self, worker: str | None, *, now_ns: int) -> tuple[Rung, ...]:
-        """What to expect of pictures sent to a worker now, the best quality first; none without a worker."""
-        return () if worker is None else self.routes.rungs(worker, self._qualities, now_ns=now_ns)
+        """What to expect of pictures sent now, to this worker first, then to others the policy may weigh; none without.
+
+        Of one worker the best quality comes first.
+        """
+        if worker is None:
+            return ()
+        first = self._rungs_of(worker, now_ns=now_ns)
+        others = self._others(now_ns=now_ns)
+        if not others:
+            return first
+        return (*first, *(rung for other in others for rung in self._rungs_of(other, now_ns=now_ns)))
+
+    def _rungs_of(self, worker: str, *, now_ns: int) -> tuple[Rung, ...]:
+        return self.routes.rungs(worker, self._qualities, now_ns=now_ns)
+
+    def _others(self, *, now_ns: int) -> tuple[str, ...]:
+        """Workers that frames could go to instead of the one they go to."""
+        if not self._weighs_workers:
+            return ()
+        return self.workers.to_weigh(self._config.worker, now_ns=now_ns)[1:]
 
     def part_forecast(self, worker: str | None, *, now_ns: int) -> Forecast | None:
         """What to expect of live tensors sent to a worker now; None without a worker."""
@@ -210,7 +240,7 @@ class Remote:
         Gives whether a newer request of ours took the place of this one: that is no word against the worker.
         """
         probe = reply.task is Task.PING
-        if probe and self._pings.pop(reply.frame_id, None) is None:
+        if probe and not self._probes.heard(reply.frame_id):
             return False  # it was counted as lost already
         if reply.ask:
             self._note_ask(reply, now_ns=now_ns)
@@ -242,37 +272,13 @@ class Remote:
         note(reply.worker, reply.wanted, reply.detail)
 
     def probe(self, policy: Policy, *, now_ns: int) -> None:
-        """Count lost probes and send the next one where the policy wants it."""
-        lost = [ping for ping, (due_ns, _) in self._pings.items() if now_ns >= due_ns] if self._pings else ()
-        for ping in lost:
-            _, asked = self._pings.pop(ping)
-            self.routes.lose(asked, ping, ping=True, now_ns=now_ns)
-            self.pings_lost += 1
-            policy.on_loss("a probe is missing")
-        if not policy.wants_probes():
-            self._next_ping_ns = None
-            return
-        if self._next_ping_ns is not None and now_ns < self._next_ping_ns:
-            return
-        self._next_ping_ns = now_ns + self._config.probe_interval_ms * NS_PER_MS
-        worker = self.workers.choose_for_probe(self._config.worker, now_ns=now_ns)
-        timeout_ns = self.reply_timeout_ns
-        if worker is None or not self.ready:
-            return
-        ping_bytes = self._uplink.send_ping(self._next_ping_id, worker=worker, budget_ns=timeout_ns)
-        if ping_bytes:
-            self.pinged_bytes += ping_bytes
-            self._pings[self._next_ping_id] = (now_ns + timeout_ns, worker)
-            self.routes.ping_left(worker, self._next_ping_id, payload_bytes=ping_bytes, now_ns=now_ns)
-        self._next_ping_id += 1
+        """Count lost probes and send those that are due."""
+        others = self._others(now_ns=now_ns) if self._probes.may_ask_others(now_ns) else ()
+        self._probes.tick(policy, ready=self.ready, others=others, now_ns=now_ns)
 
     def next_probe_ns(self, policy: Policy) -> int | None:
         """When ``probe`` has something to do again."""
-        due_ns = self._next_ping_ns if policy.wants_probes() else None
-        if self._pings:
-            lost_ns = min(lost_ns for lost_ns, _ in self._pings.values())
-            return lost_ns if due_ns is None else min(lost_ns, due_ns)
-        return due_ns
+        return self._probes.next_due_ns(policy)
 
 
 def _wanted(engine: Engine) -> PartWanted | None:

@@ -64,7 +64,14 @@ class Routes:
         for quality in qualities:
             payload_bytes = self._sizes.expected_bytes(quality)
             forecast = route.forecast(payload_bytes=payload_bytes, way=way, now_ns=now_ns)
-            rungs.append(Rung(quality=quality, payload_bytes=payload_bytes, forecast=forecast))
+            rungs.append(
+                Rung(
+                    quality=quality,
+                    payload_bytes=payload_bytes,
+                    forecast=forecast,
+                    worker=worker,
+                )
+            )
         return tuple(rungs)
 
     def part_forecast(self, worker: str, *, now_ns: int) -> Forecast:
@@ -111,10 +118,10 @@ class Routes:
         else:
             route.on_reply(sample, now_ns=now_ns)
 
-    def on_load(self, worker: str, *, queue_ns: int, now_ns: int) -> None:
-        """A worker told everybody how long a request would wait; of one never spoken to nothing is kept."""
+    def on_load(self, worker: str, *, queue_ns: int, run_ns: int, now_ns: int) -> None:
+        """A worker told everybody how long a request would wait and run; of one never spoken to nothing is kept."""
         if worker in self._of:
-            self._of[worker].on_load(queue_ns, now_ns=now_ns)
+            self._of[worker].on_load(queue_ns, run_ns=run_ns, now_ns=now_ns)
 
     def lose(self, worker: str, request_id: int, *, ping: bool = False, now_ns: int) -> None:
         """A reply counts as missing."""

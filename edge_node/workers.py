@@ -14,6 +14,7 @@ from schemas.topics import POOL
 
 AUTO = "auto"
 MAX_WORKERS = 256
+MOST_WEIGHED = 3  # workers for one frame
 MAX_DECLINED = 64  # parts of one worker; the oldest is forgotten and may be asked for again
 NS_PER_US = 1_000
 REST_NS = 2_000_000_000  # a worker that refused or did not answer is left alone so long, if it names no time
@@ -102,6 +103,26 @@ class WorkerBook:
         if self._current not in candidates:
             self._current = self._pick(candidates)
         return self._current
+
+    def to_weigh(self, wanted: str, *, now_ns: int) -> tuple[str, ...]:
+        """The worker to ask now, and with ``auto`` others who could be asked instead, the least busy first."""
+        chosen = self.choose(wanted, now_ns=now_ns)
+        if chosen is None:
+            return ()
+        if wanted != AUTO or len(self._known) == 1:
+            return (chosen,)
+        others = [
+            worker
+            for worker, known in self._known.items()
+            if worker != chosen and known.rests_until_ns <= now_ns and self._serves(worker)
+        ]
+        others.sort(key=self._busyness)
+        return (chosen, *others[: MOST_WEIGHED - 1])
+
+    def took(self, worker: str) -> None:
+        """A frame went to this one: with ``auto`` it is the one to ask from now on."""
+        if worker in self._known:
+            self._current = worker
 
     def choose_for_probe(self, wanted: str, *, now_ns: int) -> str | None:
         """The worker to probe now; one of the pool stands for it, because the pool takes no probes."""

@@ -32,6 +32,7 @@ LATER_FIELDS = (
     "battery_floor",
     "heat_ceiling_c",
     "weights",
+    "model_loss",
     "shadow_share",
 )
 
@@ -77,6 +78,13 @@ class Weights(Written):
     quality: Annotated[float, Field(ge=0, le=1000)] = 1.0
 
 
+class ModelLoss(Written):
+    """How much worse the models of both ends are than the best one, from 0 to 1, as an evaluation found them."""
+
+    local: Annotated[float, Field(ge=0, le=1)] = 0.24  # MediaPipe's lite hand model, against the full one
+    worker: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
 class SplitConfig(Written):
     """How a headset chooses where to compute."""
 
@@ -102,6 +110,7 @@ class SplitConfig(Written):
     battery_floor: Share = 0.15  # below this charge energy counts double
     heat_ceiling_c: Annotated[float, Field(gt=0, le=120)] | None = None  # from here on prefer what cools
     weights: Weights = Weights()
+    model_loss: ModelLoss = ModelLoss()
     shadow_share: Annotated[float, Field(ge=0, le=0.01)] = 0.01  # extra copies that only teach, of all frames
 
     def model_post_init(self, _context: object, /) -> None:

@@ -1,6 +1,7 @@
 """Pure core: one run of the world, and what came of it in numbers."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +11,7 @@ from bench.world.agenda import Agenda, Draws
 from bench.world.headset import Headset, Seen
 from bench.world.host import HOSTS, Host
 from bench.world.load import Load, Others
-from bench.world.site import Broker, Fault, Worker
+from bench.world.site import WORKER, Broker, Fault, Worker
 from bench.world.way import Way
 from edge_node.decide import Path
 from edge_node.flight import Flight, frame_line
@@ -47,7 +48,8 @@ class Setting:
     fps: float = 30.0
     faults: tuple[Fault, ...] = ()
     bad_replies: float = 0.0  # share that comes twice; half as many are unreadable
-    load: Load | None = None  # other headsets at the same worker
+    load: Load | None = None  # other headsets at the first worker
+    workers: int = 1  # behind the same broker
     changes: tuple[Change, ...] = ()
     practised_runs: int = 0  # which its headsets have behind them
 
@@ -60,11 +62,16 @@ def simulate(setting: Setting) -> tuple[Seen, Counter[str]]:
 def simulate_site(setting: Setting, *, headsets: int) -> list[tuple[Seen, Counter[str]]]:
     """Run so many headsets at one worker, each behind a link of its own, evenly apart in time."""
     agenda, draws = Agenda(), Draws(setting.seed)
-    broker, worker = Broker(setting.faults), Worker(agenda, draws=draws, faults=setting.faults)
+    broker = Broker(setting.faults)
+    workers = {
+        f"w-{number + 1}": Worker(agenda, draws=draws, faults=setting.faults if number == 0 else ())
+        for number in range(setting.workers)
+    }
+    worker = workers[WORKER]
     if setting.load is not None:
         Others(agenda, load=setting.load, worker=worker, draws=draws)
     pairs = [
-        _enter(setting, agenda, broker=broker, worker=worker, number=number, phase=number / headsets)
+        _enter(setting, agenda, broker=broker, workers=workers, number=number, phase=number / headsets)
         for number in range(headsets)
     ]
     _plan_faults(setting.faults, agenda, worker=worker, ways=[way for _, way in pairs])
@@ -79,7 +86,13 @@ def simulate_site(setting: Setting, *, headsets: int) -> list[tuple[Seen, Counte
 
 
 def _enter(
-    setting: Setting, agenda: Agenda, *, broker: Broker, worker: Worker, number: int, phase: float
+    setting: Setting,
+    agenda: Agenda,
+    *,
+    broker: Broker,
+    workers: Mapping[str, Worker],
+    number: int,
+    phase: float,
 ) -> tuple[Headset, Way]:
     seed = setting.seed + number * NEXT_HEADSET
     draws = Draws(seed)
@@ -90,7 +103,7 @@ def _enter(
         agenda,
         link=link,
         broker=broker,
-        worker=worker,
+        workers=workers,
         draws=draws,
         twice=setting.bad_replies,
         name=f"d-{number + 1}",

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bench.world.agenda import Agenda, Draws
 from bench.world.hands import shows
-from bench.world.site import DECODE_NS, WORKER, Broker, Worker
+from bench.world.site import DECODE_NS, Broker, Worker
 from broker.backoff import Backoff
 from broker.pulse import Pulse, PulseLimits, Verdict
 from cloud_worker.aging import Aging
@@ -55,19 +55,21 @@ class Way:
         *,
         link: LinkModel,
         broker: Broker,
-        worker: Worker,
+        workers: Mapping[str, Worker],
         draws: Draws,
         twice: float,
         name: str = "d",
     ) -> None:
-        self._agenda, self._link, self._broker, self._worker = agenda, link, broker, worker
+        self._agenda, self._link, self._broker, self._workers = agenda, link, broker, workers
         self._draws, self._twice, self._name = draws, twice, name
         self._aging = Aging()
         self._pulse = Pulse(LIMITS)
         rng = random.Random(1)
         self._backoff = Backoff(floor_ns=200 * MS, cap_ns=5000 * MS, rng=rng)
         self._connection = 0
-        self._waits: dict[tuple[Task, int], tuple[int, int]] = {}  # what was asked -> when, and its bytes
+        self._waits: dict[
+            tuple[Task, int], tuple[str, int, int]
+        ] = {}  # what was asked -> whom, when, its bytes
         self.counts: Counter[str] = Counter()
 
     def attach(self, headset: Headset) -> None:
@@ -84,13 +86,12 @@ class Way:
         at_80 = least + (most - least) * self._draws.share("jpeg", out.frame_id)
         jpeg_bytes = round(at_80 * relative_size(out.quality))
         left_ns = self._agenda.now_ns + ENCODE_NS
-        self._waits[Task.HANDS, out.frame_id] = (left_ns, jpeg_bytes + HEADER_BYTES)
+        self._waits[Task.HANDS, out.frame_id] = (worker, left_ns, jpeg_bytes + HEADER_BYTES)
         budget_ns = out.deadline_ns - left_ns
 
         def arrive() -> None:
-            self._receive(out, sent_ns=left_ns, budget_ns=budget_ns)
+            self._receive(out, worker=worker, sent_ns=left_ns, budget_ns=budget_ns)
 
-        del worker
         self._agenda.at(left_ns, lambda: self._up(jpeg_bytes + HEADER_BYTES, arrive))
         return jpeg_bytes + HEADER_BYTES
 
@@ -101,20 +102,20 @@ class Way:
 
     def send_ping(self, ping_id: int, *, worker: str, budget_ns: int) -> int:
         """Put a probe on the way."""
-        del worker, budget_ns
+        del budget_ns
         now_ns = self._agenda.now_ns
-        self._waits[Task.PING, ping_id] = (now_ns, PING_BYTES)
+        self._waits[Task.PING, ping_id] = (worker, now_ns, PING_BYTES)
 
         def arrive() -> None:
             self._aging.lost_ns((self._name, BOOT), send_ns=now_ns, received_ns=self._agenda.now_ns)
-            if not self._worker.is_down(self._agenda.now_ns):
+            if not self._workers[worker].is_down(self._agenda.now_ns):
                 self._down(PING_BYTES, lambda: self._hear(Task.PING, ping_id, "", Timing(received_ns=now_ns)))
 
         return self._up(PING_BYTES, arrive)
 
     # -- there and back ----------------------------------------------------------------------------
 
-    def _receive(self, out: FrameOut, *, sent_ns: int, budget_ns: int) -> None:
+    def _receive(self, out: FrameOut, *, worker: str, sent_ns: int, budget_ns: int) -> None:
         now_ns = self._agenda.now_ns
         lost_ns = self._aging.lost_ns((self._name, BOOT), send_ns=sent_ns, received_ns=now_ns)
         header = Header(
@@ -133,7 +134,7 @@ class Way:
             received_ns=now_ns,
             left_ns=budget_ns - lost_ns,
         )
-        self._worker.offer(request, reply=self._reply)
+        self._workers[worker].offer(request, reply=self._reply)
 
     def _reply(self, request: Request, refusal: str, queue_ns: int, run_ns: int, retry_ms: int) -> None:
         frame_id = request.header.frame_id
@@ -161,13 +162,13 @@ class Way:
         if asked is None:
             self.counts["dropped_unasked"] += 1
             return
-        sent_ns, payload_bytes = asked
+        worker, sent_ns, payload_bytes = asked
         result = None if refusal or task is Task.PING else shows(frame_id, rois=())
         self._headset.on_reply(
             RemoteReply(
                 task=task,
                 frame_id=frame_id,
-                worker=WORKER,
+                worker=worker,
                 received_ns=now_ns,
                 rtt_ns=transport_rtt_ns(sent_ns=sent_ns, received_ns=now_ns, timing=timing),
                 capture_ns=0,
@@ -220,20 +221,20 @@ class Way:
         self._tell_presence()
 
     def _tell_presence(self) -> None:
-        online = not self._worker.is_down(self._agenda.now_ns)
-        self._headset.on_presence(
-            WorkerPresence(
-                worker=WORKER,
-                online=online,
-                session=1,
-                boot_id="ab" * 16,
-                software="1.0.0",
-                tasks=("hands",),
-                models={"hands": "f" * 64},
-                slots=2,
-                sent_ms=1,
+        for name, worker in self._workers.items():
+            self._headset.on_presence(
+                WorkerPresence(
+                    worker=name,
+                    online=not worker.is_down(self._agenda.now_ns),
+                    session=1,
+                    boot_id="ab" * 16,
+                    software="1.0.0",
+                    tasks=("hands",),
+                    models={"hands": "f" * 64},
+                    slots=2,
+                    sent_ms=1,
+                )
             )
-        )
 
     def end(self) -> None:
         """The connection broke: dial again when the backoff allows it."""

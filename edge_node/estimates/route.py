@@ -214,10 +214,13 @@ class Route:
             work_ns = pending.plain_ns - pending.transfer_ns
             self._learn_link(sample, work_ns=work_ns, took_ns=None, now_ns=now_ns)
 
-    def on_load(self, queue_ns: int, *, now_ns: int) -> None:
-        """The worker told everybody how long a request would wait; its newer word on a request of ours is better."""
+    def on_load(self, queue_ns: int, *, run_ns: int = 0, now_ns: int) -> None:
+        """The worker told everybody how long a request would wait and run; its word on requests of ours is better.
+
+        ``run_ns`` is 0 where it ran none yet.
+        """
         self._moment = None
-        self.worker.on_rumour(queue_ns, now_ns=now_ns)
+        self.worker.on_rumour(queue_ns, run_ns=run_ns, now_ns=now_ns)
 
     def forecast(self, *, payload_bytes: int, way: str, now_ns: int) -> Forecast:
         """What to expect of so many bytes sent this way now."""

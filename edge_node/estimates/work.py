@@ -30,8 +30,9 @@ class WorkerTimes:
         self._own_word_ns = now_ns
         self._follow(queue_ns, now_ns=now_ns)
 
-    def on_rumour(self, queue_ns: int, *, now_ns: int) -> None:
-        """The worker told everybody how long something would wait."""
+    def on_rumour(self, queue_ns: int, *, run_ns: int = 0, now_ns: int) -> None:
+        """The worker told everybody how long something would wait, and how long it runs mostly; 0: it ran nothing yet."""
+        self._prior_run_ns = run_ns or self._prior_run_ns
         if self._own_word_ns is None or now_ns - self._own_word_ns >= RUMOUR_AFTER_NS:
             self._follow(queue_ns, now_ns=now_ns)
 

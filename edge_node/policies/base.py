@@ -63,11 +63,15 @@ class ChipView:
 
 @dataclass(slots=True, kw_only=True)
 class Rung:
-    """A picture of one JPEG quality: how large it would be, and what to expect of it sent now."""
+    """A picture of one JPEG quality for one worker: how large it would be, and what to expect of it sent now.
+
+    ``worker``: empty for the view's.
+    """
 
     quality: int
     payload_bytes: int
     forecast: Forecast
+    worker: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +80,7 @@ class LinkView:
 
     ``ready``: whether the session can be trusted. ``part`` is there for an engine that was cut, ``split`` where somebody
     proved the placement: what to expect of ``part_bytes`` of live tensors sent now. ``offloads``: the same of pictures,
-    the best quality first, and ``offload`` that of the first. ``critical``: a frame of a critical task.
+    the chosen worker first and the best quality first, and ``offload`` that of the first. ``critical``: a frame of a critical task.
     ``may_duplicate``: the budget has a duplicate left. ``vitals``: None until they were read.
     """
 

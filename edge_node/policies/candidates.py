@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edge_node.energy import POWERS
 from edge_node.estimates.forecast import Forecast
 from edge_node.policies.base import TOO_LATE_FOR_PARTS, ChipView, Considered, LinkView, LocalView, Path
-from edge_node.policies.quality import LOCAL_LOSS, picture_loss
+from edge_node.policies.quality import picture_loss, together
 from schemas.documents import SplitConfig
 
 NS_PER_S = 1_000_000_000
@@ -20,12 +20,14 @@ NEEDS_THE_SLOT = "a critical frame's own run needs the slot at once"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the operator allows: the tiers, and bytes per second upwards."""
+    """What the operator allows and knows: the tiers, bytes per second upwards, what the models of both ends lose."""
 
     local: bool
     split: bool
     offload: bool
     ceiling_bytes_per_s: float | None
+    local_loss: float
+    worker_loss: float
 
     @classmethod
     def of(cls, config: SplitConfig) -> "Limits":
@@ -36,6 +38,8 @@ class Limits:
             split="split" in config.tiers,
             offload="offload" in config.tiers,
             ceiling_bytes_per_s=None if ceiling is None else ceiling * 1000 / BITS_PER_BYTE,
+            local_loss=config.model_loss.local,
+            worker_loss=config.model_loss.worker,
         )
 
     @property
@@ -55,7 +59,7 @@ class Limits:
 
 
 def candidates(view: LinkView, limits: Limits, *, local: LocalView) -> list[Considered]:
-    """The local run first, then the split, then the pictures from the best quality down."""
+    """The local run first, then the split, then the pictures of each worker from the best quality down."""
     chip = view.chip or UNKNOWN_CHIP
     run_j = chip.power.run_j(chip.run_ns)
     rows = [
@@ -67,18 +71,20 @@ def candidates(view: LinkView, limits: Limits, *, local: LocalView) -> list[Cons
             samples=0,
             energy_j=run_j,
             payload_bytes=0,
-            loss=LOCAL_LOSS,
+            loss=limits.local_loss,
             why_not="" if limits.local else "tiers do not name local",
         )
     ]
     if limits.split and view.part is not None:
-        rows.append(_split(view, chip, run_j, local=local))
+        rows.append(_split(view, limits, chip, run_j, local=local))
     if limits.offload:
-        rows.extend(_offloads(view, chip, run_j, local=local))
+        rows.extend(_offloads(view, limits, chip, run_j, local=local))
     return rows
 
 
-def _offloads(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) -> Sequence[Considered]:
+def _offloads(
+    view: LinkView, limits: Limits, chip: ChipView, run_j: float, *, local: LocalView
+) -> Sequence[Considered]:
     """The worker's model answers only where its answer comes before that of the run behind it: so much is it worth."""
     budget_ns, hedge_in_ns = view.deadline_ns - view.now_ns, local.hedge_at_ns - view.now_ns
     p_behind, behind_in_ns = (local.p_now, 0) if view.critical else (local.p_hedged, max(0, hedge_in_ns))
@@ -87,6 +93,7 @@ def _offloads(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView)
     rows = []
     for rung in view.offloads:
         forecast = rung.forecast
+        there_loss = together(picture_loss(rung.quality), limits.worker_loss)
         p_remote = forecast.p_at(budget_ns)
         p_run = 1.0 if view.critical else 1 - forecast.p_at(hedge_in_ns)
         radio_j = chip.power.radio_j(
@@ -95,20 +102,20 @@ def _offloads(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView)
         rows.append(
             Considered(
                 path=Path.OFFLOAD,
-                worker=view.worker,
+                worker=rung.worker or view.worker,
                 p_remote=p_remote,
                 p_on_time=1 - (1 - p_remote) * (1 - p_behind),
                 samples=forecast.samples,
                 energy_j=encode_j + radio_j + p_run * run_j,
                 payload_bytes=rung.payload_bytes,
-                loss=LOCAL_LOSS + forecast.p_at(run_ends_in_ns) * (picture_loss(rung.quality) - LOCAL_LOSS),
+                loss=limits.local_loss + forecast.p_at(run_ends_in_ns) * (there_loss - limits.local_loss),
                 quality=rung.quality,
             )
         )
     return rows
 
 
-def _split(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) -> Considered:
+def _split(view: LinkView, limits: Limits, chip: ChipView, run_j: float, *, local: LocalView) -> Considered:
     """The same model as here, bit for bit: so its loss is that of the local run."""
     part, forecast = view.part, view.split
     p_remote, p_run, radio_j = 0.0, 1.0, 0.0
@@ -127,7 +134,7 @@ def _split(view: LinkView, chip: ChipView, run_j: float, *, local: LocalView) ->
         samples=0 if forecast is None else forecast.samples,
         energy_j=chip.power.run_j(chip.head_ns + chip.tail_ns) + radio_j + p_run * run_j,
         payload_bytes=view.part_bytes,
-        loss=LOCAL_LOSS,
+        loss=limits.local_loss,
         why_not=why_not,
     )
 

@@ -6,6 +6,7 @@ Rows are built in ``candidates``, judged in ``scoring``; when the way may change
 """
 
 from edge_node.policies.base import Considered, Decision, LinkView, Path, blocked_by, stay
+from edge_node.policies.berth import Berth
 from edge_node.policies.candidates import Limits, candidates
 from edge_node.policies.joule_price import JoulePrice
 from edge_node.policies.scoring import best, score, turn_down_the_less_sure, turn_down_the_unlikely
@@ -22,7 +23,7 @@ FIRST_FRAME_NS = 33_333_333  # between frames, until there were two
 
 
 class DeadlinePolicy:
-    """Weighs a run here, the split and a picture of each quality."""
+    """Weighs a run here, the split and a picture of each quality for each worker."""
 
     def __init__(self, config: SplitConfig) -> None:
         self._limits = Limits.of(config)
@@ -30,6 +31,7 @@ class DeadlinePolicy:
         self._weights = config.weights
         self._joule = JoulePrice(config)
         self._steps = Steps()
+        self._berth = Berth()
         self._ladder = Ladder()
         self._frame_ns = FIRST_FRAME_NS
         self._deadline_ns = 0  # of the frame before
@@ -74,14 +76,19 @@ class DeadlinePolicy:
         price = self._joule.at(view.vitals, now_ns=view.now_ns)
         score(rows, self._weights, joule_price=price)
         for row in rows[1:]:
-            is_here = row.path is here and row.quality == self._ladder.quality
+            is_here = row.path is here and row.quality == self._ladder.quality  # whoever it goes to
             share = 1.0 if is_here else CEILING_SHARE
             row.why_not = row.why_not or self._limits.over_ceiling(
                 row.payload_bytes, frame_ns=self._frame_ns, share=share
             )
-        turn_down_the_unlikely(rows, floor=self._floor, floor_here=DOWN_SHARE * self._floor, here=here)
         tolerance = HOT_TOLERANCE if self._joule.heat else TOLERANCE
-        turn_down_the_less_sure(rows, tolerance=CRITICAL_TOLERANCE if view.critical else tolerance)
+        tolerance = CRITICAL_TOLERANCE if view.critical else tolerance
+        pictures = [row for row in rows if row.path is Path.OFFLOAD]
+        self._berth.settle(
+            pictures, floor=self._floor, tolerance=tolerance, margin=MARGIN, now_ns=view.now_ns
+        )
+        turn_down_the_unlikely(rows, floor=self._floor, floor_here=DOWN_SHARE * self._floor, here=here)
+        turn_down_the_less_sure(rows, tolerance=tolerance)
 
     def _settle(self, rows: list[Considered], wanted: Considered | None, now_ns: int) -> Considered:
         """The row to take. Moves up and down; the first row is the run here, the net under all others."""
@@ -104,7 +111,7 @@ class DeadlinePolicy:
     def _on_rung(self, rows: list[Considered], taken: Considered, now_ns: int) -> Considered:
         if taken.path is not Path.OFFLOAD:
             return taken
-        rungs = {row.quality: row for row in rows if row.path is Path.OFFLOAD}
+        rungs = {row.quality: row for row in rows if row.path is Path.OFFLOAD and row.worker == taken.worker}
         last = rungs.get(self._ladder.quality)
         may_keep = last is not None and not last.why_not
         return rungs[self._ladder.settle(taken.quality, may_keep=may_keep, now_ns=now_ns)]

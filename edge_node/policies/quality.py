@@ -2,15 +2,12 @@
 
 The best way is the full float model on the picture as it was captured. A loss is how far hands lie from where that sees
 them, as a share of a tenth of their size: 0 is the same place, 1 is a tenth off, worse, or no hand. Measured with the
-hand landmark models on 37 hands of photos and videos, 640 pixels wide. The headset's own model is taken to be the lite
-variant; the full model as int8 loses 0.04 and could be told apart only by whoever deployed it: ``weights.quality`` 0
-lets energy decide there.
+hand landmark models on 37 hands of photos and videos, 640 pixels wide. What models lose is said by the split config.
 """
 
 from bisect import bisect_left
 from functools import cache
 
-LOCAL_LOSS = 0.24
 PICTURE_LOSSES: tuple[tuple[int, float], ...] = (  # JPEG quality, loss
     (10, 0.48),
     (20, 0.26),
@@ -25,6 +22,11 @@ PICTURE_LOSSES: tuple[tuple[int, float], ...] = (  # JPEG quality, loss
     (100, 0.0),
 )
 _QUALITIES = tuple(quality for quality, _ in PICTURE_LOSSES)
+
+
+def together(first: float, second: float) -> float:
+    """Of two losses, one upon the other."""
+    return 1 - (1 - first) * (1 - second)
 
 
 @cache

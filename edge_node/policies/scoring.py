@@ -48,6 +48,12 @@ def best(rows: Iterable[Considered]) -> Considered | None:
     return max((row for row in rows if not row.why_not), key=_score, default=None)
 
 
+def best_of(rows: Sequence[Considered], *, tolerance: float) -> Considered | None:
+    """The best score among those about as sure as the surest of them; turns nothing down."""
+    surest = max((row.p_on_time for row in rows if not row.why_not), default=0.0)
+    return best(row for row in rows if row.p_on_time >= surest - tolerance)
+
+
 def _chance(row: Considered) -> float:
     return row.p_on_time
 

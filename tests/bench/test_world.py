@@ -1,5 +1,7 @@
 """The simulated world: the real cores on a virtual clock answer every frame exactly once."""
 
+from collections import Counter
+
 import pytest
 
 from bench.deadline_apart import came_of
@@ -91,3 +93,18 @@ def test_several_headsets_share_a_worker_evenly_and_none_hears_what_another_aske
     shares = [summary(setting("offload"), *site)["by_worker"] for site in sites]
     assert min(shares) > 0.8 * max(shares) > 0.5
     assert all(counts["dropped_unasked"] == 0 for _, counts in sites)
+
+
+@pytest.mark.parametrize("trouble", ["crowd", "death"])
+def test_frames_go_to_another_worker_when_theirs_is_crowded_or_dies(trouble):
+    """With one worker they stay at home meanwhile."""
+    crowd = Load(headsets=24, at_s=6.0, for_s=14.0, every_s=30.0, budget_ms=48.0)
+    death = (Fault(kind="worker-kill", at_s=4, for_s=12),)
+    fields = {"load": crowd} if trouble == "crowd" else {"faults": death}
+    alone, three = (setting("deadline", workers=count, **fields) for count in (1, 3))
+    (seen_alone, _), (seen, _) = simulate(alone), simulate(three)
+    found = [summary(alone, seen_alone, Counter()), summary(three, seen, Counter())]
+    assert [each["unanswered"] for each in found] == [0, 0]
+    assert found[1]["by_worker"] > found[0]["by_worker"] + 0.25
+    assert [flight.worker for flight in seen.flights][::599] == ["w-1", "w-2"], "w-1 is the one in trouble"
+    assert found[1]["switches_per_min"] <= found[0]["switches_per_min"]

@@ -5,8 +5,8 @@ from typing import get_args
 import pytest
 from typer.testing import CliRunner
 
-from edge_node.cli import node
-from schemas.deployments import PolicyName
+from edge_node.cli import _split_config, node
+from schemas.deployments import PolicyName, SplitConfig
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,33 @@ def test_an_unknown_policy_is_refused_in_one_line_that_names_those_there_are(tmp
     assert "policy: " in shown.stderr
     assert all(f"'{name}'" in shown.stderr for name in get_args(PolicyName))
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("weights: {quality: much}", "weights.quality: "),
+        ("weigths: {quality: 0}", "weigths: "),
+        ("- policy", "must hold a YAML or JSON mapping"),
+        ("policy: [", "cannot be read"),
+        ("a" * 70_000, "is it another file?"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_split_config_file_that_cannot_stand_is_refused_with_what_is_wrong(content, text, tmp_path):
+    file = tmp_path / "split.yaml"
+    if content is not None:
+        file.write_text(content)
+    command = ["run", "--id", "hs-1", "--broker", "mqtt://127.0.0.1:1", "--source", "webcam:0"]
+    command += ["--state", str(tmp_path), "--models", str(tmp_path), "--split-config", str(file)]
+    shown = CliRunner().invoke(node, command)
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert text in shown.stderr
+
+
+def test_options_go_before_the_fields_of_the_file(tmp_path):
+    file = tmp_path / "split.json"
+    file.write_text('{"policy": "offload", "deadline_ms": 33, "weights": {"quality": 0}}')
+    split = _split_config(file, policy=None, deadline_ms=50.0)
+    assert (split.policy, split.deadline_ms, split.weights.quality) == ("offload", 50.0, 0)
+    assert _split_config(None, policy=None) == SplitConfig()

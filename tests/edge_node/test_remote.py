@@ -1,11 +1,14 @@
 """What a headset knows of the outside: workers that ask to be left alone, and what they tell everybody."""
 
 import random
+from collections import Counter
 
 import pytest
 from edge_bench import worker_presence
 
 from edge_node.decide import POLICIES
+from edge_node.estimates.work import PRIOR_RUN_NS
+from edge_node.probes import OTHERS_NS
 from edge_node.remote import Remote
 from edge_node.replies import RemoteReply
 from edge_node.workers import REST_NS, WorkerBook
@@ -24,12 +27,16 @@ class NoUplink:
 
     send_part = send_frame
 
+    def __init__(self):
+        self.asked = []
+
     def send_ping(self, ping_id, *, worker, budget_ns):
+        self.asked.append(worker)
         return 64
 
 
-def remote(*workers):
-    made = Remote(NoUplink(), workers=WorkerBook(task="hands", rng=random.Random(3)))
+def remote(*workers, port=None):
+    made = Remote(port or NoUplink(), workers=WorkerBook(task="hands", rng=random.Random(3)))
     for worker in workers:
         made.workers.on_presence(worker_presence(worker))
     return made
@@ -95,5 +102,41 @@ def test_what_a_worker_tells_everybody_is_expected_of_a_picture():
             sent_ms=0,
         )
         site.on_load(busy, now_ns=0)
-    assert site.rungs("w-1", now_ns=0)[0].forecast.predicted_ns == before_ns + 20 * MS
+    assert site.rungs("w-1", now_ns=0)[0].forecast.predicted_ns == before_ns - PRIOR_RUN_NS + 5 * MS + 20 * MS
     assert list(site.routes._of) == ["w-1"], "nothing is kept of a worker never spoken to"
+
+
+def test_a_policy_that_weighs_workers_sees_the_one_before_first_and_two_others():
+    site = remote("w-1", "w-2", "w-3", "w-4")
+    weighing = SplitConfig(policy="deadline")
+    site.use(weighing, POLICIES["deadline"](weighing))
+    first = site.worker(now_ns=0)
+    seen = [rung.worker for rung in site.rungs(first, now_ns=0)]
+    assert (seen[0], len(seen), len(set(seen))) == (first, 3, 3)
+    site.rest(seen[1], now_ns=0)
+    assert seen[1] not in [rung.worker for rung in site.rungs(first, now_ns=0)], "it rests"
+    site.workers.took(seen[2])
+    assert site.worker(now_ns=0) == seen[2]
+
+
+@pytest.mark.parametrize("fields", [{"policy": "offload"}, {"policy": "deadline", "worker": "w-2"}])
+def test_nobody_else_is_weighed_where_the_policy_or_the_operator_names_one(fields):
+    site = remote("w-1", "w-2")
+    config = SplitConfig(**fields)
+    site.use(config, POLICIES[config.policy](config))
+    assert [rung.worker for rung in site.rungs("w-2", now_ns=0)] == ["w-2"]
+
+
+def test_workers_that_frames_do_not_go_to_are_probed_in_turn_and_sparsely():
+    port = NoUplink()
+    site = remote("w-1", "w-2", "w-3", port=port)
+    config = SplitConfig(policy="deadline", tiers=("local", "offload"))
+    policy = POLICIES["deadline"](config)
+    site.use(config, policy)
+    site.ready = True
+    site.workers.took("w-1")
+    for step in range(40):
+        site.probe(policy, now_ns=step * OTHERS_NS // 4)
+    asked = Counter(port.asked)
+    assert asked["w-2"] == asked["w-3"] == 5
+    assert asked["w-1"] > 10, "the one in question is probed as ever"

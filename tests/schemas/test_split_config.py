@@ -26,6 +26,7 @@ BAD = [
     ({"heat_ceiling_c": 400}, "heat_ceiling_c", "less than or equal to 120"),
     ({"weights": {"energie": 1}}, "weights.energie", "not permitted"),
     ({"weights": {"energy": -1}}, "weights.energy", "greater than or equal to 0"),
+    ({"model_loss": {"local": 24}}, "model_loss.local", "less than or equal to 1"),
     ({"shadow_share": 0.2}, "shadow_share", "less than or equal to 0.01"),
     ({"policy": "dead-line"}, "policy", "'deadline'"),
 ]
@@ -60,6 +61,7 @@ def test_what_differs_from_its_default_comes_back_as_it_was_written():
         battery_floor=0.3,
         heat_ceiling_c=42,
         weights={"cost": 2.5},
+        model_loss={"local": 0.04},
         shadow_share=0,
     )
     written = canonical_bytes(config)

@@ -33,6 +33,14 @@ class Chance:
         return self.p95_ns
 
 
+@dataclass(frozen=True, kw_only=True)
+class Race(Chance):
+    """Answers come after ``predicted_ns``, not before."""
+
+    def p_at(self, budget_ns):
+        return self.p if budget_ns > self.predicted_ns else 0.0
+
+
 def rung(p=0.9, *, quality=80, payload_bytes=20_000, **fields):
     return Rung(quality=quality, payload_bytes=payload_bytes, forecast=Chance(p=p, **fields))
 

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from policy_views import BUDGET_NS, CHIP, COOL, FRAME_NS, MS, Chance, S, rung, view
+from policy_views import BUDGET_NS, CHIP, COOL, FRAME_NS, MS, Chance, Race, S, rung, view
 
 from edge_node.decide import POLICIES, PartView, Path
 from edge_node.device_class import Thermal
 from edge_node.policies.deadline import DOWN_SHARE, HOT_TOLERANCE, TOLERANCE
 from edge_node.policies.joule_price import KEEPS_NS, SOON_S
-from edge_node.policies.quality import LOCAL_LOSS, picture_loss
+from edge_node.policies.quality import picture_loss
 from edge_node.policies.steps import FIRST_HOLD_NS, SCORE_HOLD_NS
 from schemas.documents import SplitConfig
 
@@ -157,13 +157,6 @@ def test_a_missed_frame_does_not_make_the_rate_look_lower():
     assert decision.path is Path.LOCAL
 
 
-class Race(Chance):
-    """Answers come after ``predicted_ns``, not before."""
-
-    def p_at(self, budget_ns):
-        return self.p if budget_ns > self.predicted_ns else 0.0
-
-
 def test_where_the_run_behind_it_would_answer_first_a_picture_is_not_worth_its_bytes():
     sure = {"p_now": 1.0, "p_hedged": 1.0, "hedge_in_ns": 5 * MS}  # its own run ends in 25 ms
     won, lost = (
@@ -172,7 +165,7 @@ def test_where_the_run_behind_it_would_answer_first_a_picture_is_not_worth_its_b
     )
     assert (won.path, lost.path) == (Path.OFFLOAD, Path.LOCAL)
     losses = [row_of(each, Path.OFFLOAD, 80).loss for each in (won, lost)]
-    assert losses == [pytest.approx(picture_loss(80)), LOCAL_LOSS]
+    assert losses == [pytest.approx(picture_loss(80)), SplitConfig().model_loss.local]
 
 
 # -- joules, heat and charge -------------------------------------------------------------------------
