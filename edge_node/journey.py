@@ -71,6 +71,7 @@ class Journey:
         )
         self._out = WayOut(remote=remote, local=self.local, answers=self.answers, flights=self._flights)
         self._probe_due_ns: int | None = None
+        self._due: tuple[int | None] | None = None  # when to be woken next, until something is done
         self._dispatch = Dispatch(
             remote=remote,
             local=self.local,
@@ -175,8 +176,8 @@ class Journey:
         perceived = self.perception.take_due(now_ns=now_ns)
         if perceived is not None:
             self.local.take(perceived, now_ns=now_ns)
-        self.remote.probe(self._dispatch.policy, now_ns=now_ns)
-        self._probe_due_ns = self.remote.next_probe_ns(self._dispatch.policy)
+        self._due = None
+        self._probe_due_ns = self.remote.probe(self._dispatch.policy, now_ns=now_ns)
         self._look()
         for flight in list(self._flights.values()):
             self._advance(flight, now_ns=now_ns)
@@ -185,10 +186,12 @@ class Journey:
 
     def next_due_ns(self) -> int | None:
         """When ``tick`` has something to do again; None while nothing waits for time."""
-        others = (self.perception.due_ns, self._probe_due_ns, self._evidence.due_ns)
-        dues = [flight.due_ns for flight in self._flights.values()]
-        dues += [due_ns for due_ns in others if due_ns is not None]
-        return min(dues, default=None)
+        if self._due is None:
+            others = (self.perception.due_ns, self._probe_due_ns, self._evidence.due_ns)
+            dues = [flight.due_ns for flight in self._flights.values()]
+            dues += [due_ns for due_ns in others if due_ns is not None]
+            self._due = (min(dues, default=None),)
+        return self._due[0]
 
     def finish(self, *, now_ns: int) -> None:
         """Answer what is pending with what there is, and write every line."""

@@ -46,6 +46,7 @@ class LocalWay:
         self._answers = answers
         self._flights = flights
         self._waiting = waiting
+        self._queued: dict[int, Flight] = {}  # frames one of whose jobs waits, and some that waited
         self._on_head = on_head
 
     @property
@@ -88,13 +89,15 @@ class LocalWay:
 
     def _enter(self, flight: Flight, kind: JobKind, *, now_ns: int) -> None:
         flight.jobs[kind] = Stage.WAITING
+        self._queued[flight.frame_id] = flight
         waiting = self._those_waiting(kind)
         for oldest in waiting[: max(0, len(waiting) - self._waiting)]:  # fresh beats complete
             self._drop(oldest, kind, "superseded", now_ns=now_ns)
 
     def _those_waiting(self, kind: JobKind) -> list[Flight]:
         """Oldest first: one that was answered long ago may have come back for its tail."""
-        return sorted((f for f in self._flights.values() if _waits(f, kind)), key=_frame_id)
+        there = [f for f in self._queued.values() if _waits(f, kind) and f.frame_id in self._flights]
+        return there if len(there) < 2 else sorted(there, key=_frame_id)
 
     def _drop(self, flight: Flight, kind: JobKind, result: str, *, now_ns: int) -> None:
         flight.jobs[kind] = Stage.ENDED
@@ -109,13 +112,9 @@ class LocalWay:
         would make every later one look hopeless for ever. So does the tail of a frame that was carried, if nothing else waits.
         An older one that can wait no longer goes before a newest that can.
         """
-        if self.perception.busy:
+        if self.perception.busy or not (self._queued or self._trial_wanted):
             return
-        waiting: dict[JobKind, list[Flight]] = {}
-        for flight in self._flights.values():
-            for kind, stage in flight.jobs.items():
-                if stage is Stage.WAITING:
-                    waiting.setdefault(kind, []).append(flight)
+        waiting = self._waiting_by_kind()
         if not waiting and not self._trial_wanted:
             return
         late_tails = []
@@ -128,6 +127,18 @@ class LocalWay:
             if (kept := [f for f in waiting.get(kind, ()) if f.answer is None and _waits(f, kind)])
         }
         self._start_one(open_ones, late_tails, now_ns=now_ns)
+
+    def _waiting_by_kind(self) -> dict[JobKind, list[Flight]]:
+        """Whose jobs wait; who waits no more, or is no frame of ours any more, leaves the queue."""
+        waiting: dict[JobKind, list[Flight]] = {}
+        for frame_id, flight in list(self._queued.items()):
+            kinds = [kind for kind, stage in flight.jobs.items() if stage is Stage.WAITING]
+            if not kinds or frame_id not in self._flights:
+                del self._queued[frame_id]
+                continue
+            for kind in kinds:
+                waiting.setdefault(kind, []).append(flight)
+        return waiting
 
     def _sort_out(self, flights: list[Flight], kind: JobKind, *, now_ns: int) -> list[Flight]:
         """Drop those for which a run would come to nothing; gives the tails that may still teach."""

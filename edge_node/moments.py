@@ -1,8 +1,10 @@
 """Pure core: when something has to be done about a frame: begin a run of its own here, answer it from memory, give up.
 
-What these moments depend on (how long local runs take at worst, how late this host wakes, whose result is held) is
-read once per waking, by ``look``; the frames of that waking are then judged by the same figures.
+What these moments depend on (how long local runs take at worst, how late this host wakes) is read once per waking, by
+``look``; the frames of that waking are then judged by the same figures, reckoned once for all that have as much time.
 """
+
+from dataclasses import dataclass
 
 from edge_node.decide import Path
 from edge_node.device_class import Thermal
@@ -11,6 +13,15 @@ from edge_node.hedge import JourneyLimits, carry_at_ns, clear_of_captures_ns, la
 from edge_node.jobs import Engine, JobKind
 from edge_node.lateness import Lateness
 from edge_node.perceive import Perception
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """How much of a frame's time before its deadline is kept free."""
+
+    for_a_run_ns: int  # after the slowest one
+    to_carry_ns: int
+    to_carry_held_ns: int  # where its own result is held
 
 
 class Moments:
@@ -27,7 +38,7 @@ class Moments:
         self._engine: Engine | None = None
         self._whole_ns: dict[int, int] = {}  # by the regions a run looks into, at worst
         self._tail_ns = 0
-        self._held: tuple[int | None, int | None] = (None, None)  # the frame, and when its result may be used
+        self._kept: dict[int, _Kept] = {}  # of a frame's time, by how much it has
 
     def on_capture(self, scheduled_ns: int) -> None:
         """Another frame's moment has come."""
@@ -35,9 +46,10 @@ class Moments:
 
     def look(self, engine: Engine, *, thermal: Thermal) -> None:
         """Read what holds now."""
-        perception, times = self._perception, self._perception.times
-        self._lateness_ns = self._lateness.recent_ns
-        self._held = (perception.held_frame, perception.due_ns)
+        times, lateness_ns = self._perception.times, self._lateness.recent_ns
+        if lateness_ns != self._lateness_ns:
+            self._lateness_ns = lateness_ns
+            self._kept.clear()
         if times.version == self._version and thermal is self._thermal and engine is self._engine:
             return
         self._version, self._thermal, self._engine = times.version, thermal, engine
@@ -49,13 +61,8 @@ class Moments:
 
     def latest_start_ns(self, flight: Flight, *, mode: Path) -> int:
         """When a whole run has to begin at the latest; with parts, a tail of another frame may hold the slot just then."""
-        return latest_local_start_ns(
-            deadline_ns=flight.deadline_ns,
-            budget_ns=flight.deadline_ns - flight.scheduled_ns,
-            local_p999_ns=self._worst_ns(flight) + (self._tail_ns if mode is Path.SPLIT else 0),
-            lateness_ns=self._lateness_ns,
-            margins=self._limits.margins,
-        )
+        tail_ns = self._tail_ns if self._tail_ns and mode is Path.SPLIT else 0
+        return flight.deadline_ns - self._worst_ns(flight) - tail_ns - self._kept_of(flight).for_a_run_ns
 
     def hedge_at_ns(self, flight: Flight, *, mode: Path) -> int:
         """When a whole run is begun for a frame that nobody else has answered by then.
@@ -74,21 +81,30 @@ class Moments:
 
     def carry_at_ns(self, flight: Flight) -> int:
         """When to stop waiting: a little before the deadline, or nearer to it where the result is held that comes by then."""
-        held_frame, ready_ns = self._held
-        if ready_ns is not None and held_frame == flight.frame_id:
-            at_ns = self._carry_at_ns(flight, held=True)
+        kept, ready_ns = self._kept_of(flight), self._perception.due_ns
+        if ready_ns is not None and self._perception.held_frame == flight.frame_id:
+            at_ns = flight.deadline_ns - kept.to_carry_held_ns
             if ready_ns <= at_ns:
                 return at_ns
-        return self._carry_at_ns(flight, held=False)
+        return flight.deadline_ns - kept.to_carry_ns
 
-    def _carry_at_ns(self, flight: Flight, *, held: bool) -> int:
-        return carry_at_ns(
-            deadline_ns=flight.deadline_ns,
-            budget_ns=flight.deadline_ns - flight.scheduled_ns,
-            lateness_ns=self._lateness_ns,
-            margins=self._limits.margins,
-            held=held,
+    def _kept_of(self, flight: Flight) -> "_Kept":
+        budget_ns = flight.deadline_ns - flight.scheduled_ns
+        known = self._kept.get(budget_ns)
+        if known is None:
+            known = self._kept[budget_ns] = self._kept_of_budget(budget_ns)
+        return known
+
+    def _kept_of_budget(self, budget_ns: int) -> "_Kept":
+        late_ns, margins = self._lateness_ns, self._limits.margins
+        start_ns = latest_local_start_ns(
+            deadline_ns=0, budget_ns=budget_ns, local_p999_ns=0, lateness_ns=late_ns, margins=margins
         )
+        carry_ns, carry_held_ns = (
+            carry_at_ns(deadline_ns=0, budget_ns=budget_ns, lateness_ns=late_ns, margins=margins, held=held)
+            for held in (False, True)
+        )
+        return _Kept(for_a_run_ns=-start_ns, to_carry_ns=-carry_ns, to_carry_held_ns=-carry_held_ns)
 
     def evidence_due_ns(self, flight: Flight, *, overdue_ns: int) -> int:
         """The next moment of an answered frame."""
@@ -97,8 +113,9 @@ class Moments:
 
     def _worst_ns(self, flight: Flight) -> int:
         regions = flight.regions
-        if regions not in self._whole_ns:
-            self._whole_ns[regions] = self._perception.times.worst_ns(
-                JobKind.WHOLE, thermal=self._thermal, regions=regions
-            )
-        return self._whole_ns[regions]
+        worst_ns = self._whole_ns.get(regions)
+        if worst_ns is None:
+            times = self._perception.times
+            worst_ns = times.worst_ns(JobKind.WHOLE, thermal=self._thermal, regions=regions)
+            self._whole_ns[regions] = worst_ns
+        return worst_ns

@@ -49,9 +49,13 @@ class Probes:
         """Whether it is time to probe one of the others."""
         return now_ns >= self._next_other_ns
 
-    def tick(self, policy: Policy, *, ready: bool, others: Sequence[str], now_ns: int) -> None:
-        """Count lost probes and send those that are due. ``others``: whom frames could go to instead."""
-        self._count_lost(policy, now_ns=now_ns)
+    def tick(self, policy: Policy, *, ready: bool, others: Sequence[str], now_ns: int) -> int | None:
+        """Count lost probes and send those that are due. ``others``: whom frames could go to instead.
+
+        Says when it has something to do again; others are probed when anything else wakes the headset.
+        """
+        if self._out:
+            self._count_lost(policy, now_ns=now_ns)
         if ready and others and self.may_ask_others(now_ns):
             self._next_other_ns = now_ns + OTHERS_NS
             self._others_asked += 1
@@ -63,18 +67,12 @@ class Probes:
             worker = self._workers.choose_for_probe(self._config.worker, now_ns=now_ns)
             if worker is not None and ready:
                 self._send(worker, now_ns=now_ns)
-
-    def next_due_ns(self, policy: Policy) -> int | None:
-        """When ``tick`` has something to do again; others are probed when anything else wakes the headset."""
-        due_ns = self._next_ns if policy.wants_probes() else None
-        if self._out:
-            lost_ns = min(lost_ns for lost_ns, _ in self._out.values())
-            return lost_ns if due_ns is None else min(lost_ns, due_ns)
-        return due_ns
+        if not self._out:
+            return self._next_ns
+        lost_ns = min(lost_ns for lost_ns, _ in self._out.values())
+        return lost_ns if self._next_ns is None else min(lost_ns, self._next_ns)
 
     def _count_lost(self, policy: Policy, *, now_ns: int) -> None:
-        if not self._out:
-            return
         for ping_id in [ping_id for ping_id, (due_ns, _) in self._out.items() if now_ns >= due_ns]:
             _, worker = self._out.pop(ping_id)
             self._routes.lose(worker, ping_id, ping=True, now_ns=now_ns)

@@ -57,6 +57,7 @@ class Remote:
         self.thermal = Thermal.NOMINAL
         self.vitals: Vitals | None = None  # until they were read
         self.refusals: Counter[str] = Counter()
+        self.reply_timeout_ns = 0  # after how long a reply counts as missing; set by ``use``
         self.replaced = 0  # requests that gave their place at a worker to a newer one
         self._config = SplitConfig()
         self._qualities = qualities_of(self._config)
@@ -69,6 +70,7 @@ class Remote:
         del policy
         self._config = config
         self._qualities = qualities_of(config)
+        self.reply_timeout_ns = round(config.reply_timeout_ms * NS_PER_MS)
         self._weighs_workers = config.policy in WEIGHING and config.worker == AUTO
         self._next_ask_ns = 0
         self._probes.use(config)
@@ -82,11 +84,6 @@ class Remote:
     def pinged_bytes(self) -> int:
         """Bytes that all probes took."""
         return self._probes.sent_bytes
-
-    @property
-    def reply_timeout_ns(self) -> int:
-        """After how long a reply counts as missing."""
-        return round(self._config.reply_timeout_ms * NS_PER_MS)
 
     @property
     def picture_bytes(self) -> int:
@@ -271,14 +268,10 @@ class Remote:
         note = self.workers.delay if reply.retry_after_ms else self.workers.decline
         note(reply.worker, reply.wanted, reply.detail)
 
-    def probe(self, policy: Policy, *, now_ns: int) -> None:
-        """Count lost probes and send those that are due."""
+    def probe(self, policy: Policy, *, now_ns: int) -> int | None:
+        """Count lost probes and send those that are due; says when it has something to do again."""
         others = self._others(now_ns=now_ns) if self._probes.may_ask_others(now_ns) else ()
-        self._probes.tick(policy, ready=self.ready, others=others, now_ns=now_ns)
-
-    def next_probe_ns(self, policy: Policy) -> int | None:
-        """When ``probe`` has something to do again."""
-        return self._probes.next_due_ns(policy)
+        return self._probes.tick(policy, ready=self.ready, others=others, now_ns=now_ns)
 
 
 def _wanted(engine: Engine) -> PartWanted | None:

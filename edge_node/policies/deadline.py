@@ -61,7 +61,7 @@ class DeadlinePolicy:
 
     def wants_probes(self) -> bool:
         """While down; up, the frames themselves are the probes."""
-        return self._limits.remote and self._steps.at is Path.LOCAL
+        return self._steps.at is Path.LOCAL and self._limits.remote
 
     def _learn_rate(self, view: LinkView) -> None:
         """A frame that was missed makes one gap longer, none shorter."""
