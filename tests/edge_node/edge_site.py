@@ -103,12 +103,12 @@ class Maker:
 class Worker:
     """Answers frames as ``script(frame_id)`` says: a word, or bytes to send."""
 
-    def __init__(self, road, script=lambda _frame: "ok"):
-        self.road, self.script = road, script
+    def __init__(self, road, script=lambda _frame: "ok", *, name=WORKER):
+        self.road, self.script, self.name = road, script, name
         self.encoder = Encoder()
         self.heard = Counter()
         self.requests = []
-        road.subscribe(topic_filter("infer", site=SITE, worker=WORKER), self.receive)
+        road.subscribe(topic_filter("infer", site=SITE, worker=name), self.receive)
 
     def receive(self, delivery):
         message = decode(bytes(delivery.payload))
@@ -142,7 +142,7 @@ class Worker:
 
     def send(self, message, *, task="hands"):
         payload = message if isinstance(message, bytes) else self.encoder.encode(message)
-        self.road.publish(topic("result", site=SITE, device=DEVICE, worker=WORKER, task=task), payload)
+        self.road.publish(topic("result", site=SITE, device=DEVICE, worker=self.name, task=task), payload)
 
     def ok(self, message):
         self.send(self.result(message.header))
@@ -278,14 +278,19 @@ class Site:
         self.worker = self.manager = None
         self.manager = Manager(self.broker.road("manager"))
         if with_worker:
-            self.worker = Worker(self.broker.road(WORKER, traffic=Traffic.DATA), script)
-            self.broker.road("wc").publish(
-                topic("worker-presence", site=SITE, worker=WORKER),
-                canonical_bytes(worker_presence(WORKER)),
-                qos=1,
-                retain=True,
-            )
+            self.worker = self.add_worker(WORKER, script)
         self.boot(factory=factory, **settings)
+
+    def add_worker(self, name, script=lambda _frame: "ok"):
+        """One more worker, which is online."""
+        worker = Worker(self.broker.road(name, traffic=Traffic.DATA), script, name=name)
+        self.broker.road(f"{name}-control").publish(
+            topic("worker-presence", site=SITE, worker=name),
+            canonical_bytes(worker_presence(name)),
+            qos=1,
+            retain=True,
+        )
+        return worker
 
     def boot(self, *, factory=None, split=None, seconds=None, fps=60.0, source=None):
         settings = NodeSettings(
