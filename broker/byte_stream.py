@@ -19,6 +19,7 @@ class ByteStream:
         self._sock = sock
         self._view = memoryview(bytearray(_BUFFER_BYTES))
         self._start = self._end = 0
+        self.fills = 0  # how often the buffer was filled
 
     @property
     def pending(self) -> bool:
@@ -29,6 +30,7 @@ class ByteStream:
         """Return 1 to `size_bytes` bytes, b"" at the end. Raises OSError, BlockingIOError."""
         if self._start == self._end:
             self._start, self._end = 0, self._sock.recv_into(self._view)
+            self.fills += 1
         taken = self._view[self._start : min(self._end, self._start + size_bytes)]
         self._start += len(taken)
         return bytes(taken)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import socket
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt import client as mqtt
@@ -22,6 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from broker.allowance import Allowance
 from broker.byte_stream import ByteStream
+from broker.connection_events import ConnectionEvents
 from broker.dial import discard_on_close
 from broker.publication import plain_packet, plain_publication
 from broker.reactor import Reactor
@@ -32,25 +32,10 @@ from observability import log
 _log = log.get("broker.connection")
 
 _PACKET_OVERHEAD_BYTES = 66 * 1024  # the longest topic and some properties
+# Of the stream's buffer: a sender that never pauses must not keep us from writing, nor from timers.
+_FILLS_A_TURN = 2
 _NO_ID = 0  # MQTT gives ids from 1 on, and none at QoS 0
 _NOBODY_WAITS = mqtt.MQTTMessageInfo(_NO_ID)  # paho notes in it that a publication of QoS 0 was written
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionEvents:
-    """What a connection tells its owner, always on the reactor's thread.
-
-    `opened`, `delivered` and `acked` come from inside paho, which holds a lock then:
-    they may publish and subscribe, nothing else.
-    """
-
-    opened: Callable[[], None]
-    heard: Callable[[], None]  # bytes arrived
-    progressed: Callable[[], None]  # something was read or written: is there more to send?
-    delivered: Callable[[Delivery], None]
-    acked: Callable[[int, bool], None]  # (id of the publication, refused by the broker)
-    subscription_refused: Callable[[str], None]
-    ended: Callable[[str], None]  # why, in words
 
 
 class _Paho(mqtt.Client):
@@ -121,6 +106,7 @@ class Connection:
         self._stream = ByteStream(sock)
         self._ended = False
         self._writing = True
+        self._reads_on = False  # a turn that reads what is left waits already
         self._reason = "the broker closed the connection"
         self._asked: dict[int, list[str]] = {}
         self._queued: set[int] = set()  # ids of what `queue` sent and the broker did not confirm yet
@@ -132,7 +118,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
-        client.on_plain = self._on_plain
+        client.on_plain = self._deliver
         client.on_subscribe = self._on_subscribe
         client.on_socket_close = lambda _client, _userdata, _sock: self._reactor.unwatch(self._sock)
         reactor.watch(sock, self._on_socket, write=True)
@@ -246,11 +232,20 @@ class Connection:
         # Set only here, where acknowledgements come in: paho would also call it for every
         # QoS 0 publication that it writes, and build a reason and properties each time.
         self._client.on_publish = self._on_publish
+        last = self._stream.fills + _FILLS_A_TURN
         self._client.loop_read()
-        # The kernel does not wake us for what the stream has read ahead.
-        while self._stream.pending and self._client.socket() is not None:
+        while self._stream.pending and self._stream.fills < last and self._client.socket() is not None:
             self._client.loop_read()
         self._client.on_publish = None
+        # The kernel does not wake us for what the stream has read ahead.
+        if self._stream.pending and not self._reads_on:
+            self._reads_on = True
+            self._reactor.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._reads_on = False
+        if not self._ended:
+            self._on_socket(True, False)
 
     def _on_connect(
         self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: ReasonCode, properties: Any
@@ -271,19 +266,12 @@ class Connection:
             self._reason = f"the broker sent us away: {reason}"
 
     def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        self._events.delivered(
-            Delivery(
-                topic=message.topic,
-                payload=bytes(message.payload),
-                qos=message.qos,
-                retain=message.retain,
-                received_ns=self._reactor.now_ns,
-            )
-        )
+        self._deliver(message.topic, bytes(message.payload), message.retain, qos=message.qos)
 
-    def _on_plain(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001  a callback
+    def _deliver(self, topic: str, payload: bytes, retain: bool, *, qos: int = 0) -> None:  # noqa: FBT001  a callback
+        now_ns = self._reactor.now_ns
         self._events.delivered(
-            Delivery(topic=topic, payload=payload, qos=0, retain=retain, received_ns=self._reactor.now_ns)
+            Delivery(topic=topic, payload=payload, qos=qos, retain=retain, received_ns=now_ns)
         )
 
     def _on_subscribe(

@@ -12,7 +12,8 @@ import random
 import secrets
 
 from broker.backoff import Backoff
-from broker.connection import Connection, ConnectionEvents
+from broker.connection import Connection
+from broker.connection_events import ConnectionEvents
 from broker.dial import Dialled, dial
 from broker.presence import OwnPresence
 from broker.pulse import EchoMark, Pulse, Verdict

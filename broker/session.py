@@ -15,7 +15,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from broker.connection import ConnectionEvents
+from broker.connection_events import ConnectionEvents
 from broker.errors import RoadMisuse
 from broker.inflight import STRIKES, Inflight
 from broker.lifeline import Lifeline
