@@ -1,15 +1,18 @@
 """Shell: where messages from headsets come in, on the reactor's thread.
 
 Reads the topic and the bytes, answers pings at once, and hands requests for work on. Every message that comes
-in is either counted as dropped (retained, repeated, no request at all) or gets exactly one reply. The sender
-is the one in the topic, which the broker's access list attests; a header that disagrees is malformed.
+in is either counted as dropped (retained, repeated, no request at all, more than can even be refused) or gets exactly
+one reply. The sender is the one in the topic, which the broker's access list attests; a header that disagrees is
+malformed. What comes in is looked at between two turns of reading, so that reading keeps up with what comes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.road import Delivery
 from cloud_worker.aging import Aging
 from cloud_worker.execute import Executor
+from cloud_worker.inbox import Inbox
 from cloud_worker.repeats import Repeats
 from cloud_worker.replier import Replier
 from cloud_worker.request import Request
@@ -19,6 +22,9 @@ from schemas.errors import MalformedMessage, TopicError
 from schemas.messages import Audio, DataMessage, Frame, Part, Ping, RefusalReason
 from schemas.topics import parse, row
 from schemas.verify import check_sender
+
+Soon = Callable[[Callable[[], None]], None]
+SLICE_NS = 2_000_000  # then it is the turn of reading, and of replies that wait to leave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +37,10 @@ class _Envelope:
 
 
 class Desk:
-    """Takes messages in and sees that each is accounted for."""
+    """Takes messages in and sees that each is accounted for.
+
+    ``soon`` makes a call once what can be read is read.
+    """
 
     def __init__(
         self,
@@ -39,18 +48,44 @@ class Desk:
         replier: Replier,
         executor: Executor,
         tally: Tally,
+        clock_ns: Callable[[], int],
+        soon: Soon,
         max_payload_bytes: int = row("infer").max_payload_bytes,
     ) -> None:
         self._replier = replier
         self._executor = executor
         self._tally = tally
+        self._clock_ns = clock_ns
+        self._soon = soon
         self._max_payload_bytes = max_payload_bytes
+        self._inbox = Inbox()
+        self._look_waits = False
         self._aging = Aging()
         self._repeats = Repeats()
 
     def receive(self, delivery: Delivery) -> None:
         """Take in one message; a handler of the data road."""
         self._tally.note("received")
+        self._inbox.put(delivery)
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._look_waits:
+            self._look_waits = True
+            self._soon(self._look)
+
+    def _look(self) -> None:
+        """Look at what waits, for a slice of time."""
+        self._look_waits = False
+        shed, ends_ns = self._inbox.shed, self._clock_ns() + SLICE_NS
+        while (now_ns := self._clock_ns()) < ends_ns and (delivery := self._inbox.take(now_ns=now_ns)):
+            self._open(delivery)
+        for _ in range(self._inbox.shed - shed):
+            self._tally.note("dropped_flood")
+        if len(self._inbox):
+            self._look_soon()
+
+    def _open(self, delivery: Delivery) -> None:
         if delivery.retain:  # a stored frame is older than any budget, and no headset may store one
             self._tally.note("dropped_retained")
             return
@@ -65,9 +100,7 @@ class Desk:
             self._refuse(envelope, reason=RefusalReason.TOO_LARGE, detail=detail)
             return
         try:
-            # the road's buffer is only ours until this handler returns, and a frame outlives it in line
-            payload = delivery.payload if isinstance(delivery.payload, bytes) else bytes(delivery.payload)
-            message = decode(payload, stream="infer")
+            message = decode(delivery.payload, stream="infer")
             check_sender({"task": envelope.task_word}, message)
         except MalformedMessage as error:
             self._tally.malformed(error.reason)

@@ -16,7 +16,16 @@ _RECENT_RUNS = 256
 
 # names in the registry
 MESSAGES, REFUSALS, MALFORMED, RUN = "worker_messages", "worker_refusals", "worker_malformed", "worker_run"
-WORDS = ("received", "dropped_retained", "dropped_foreign", "repeats", "pings", "answered", "replies_unsent")
+WORDS = (
+    "received",
+    "dropped_retained",
+    "dropped_foreign",
+    "dropped_flood",
+    "repeats",
+    "pings",
+    "answered",
+    "replies_unsent",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +35,7 @@ class TallySnapshot:
     received: int
     dropped_retained: int
     dropped_foreign: int  # topics or kinds of message that ask this worker for nothing
+    dropped_flood: int  # more came than could be looked at, even to refuse it
     repeats: int
     pings: int
     answered: int
