@@ -37,7 +37,9 @@ class Accelerator:
         if not self.device.simulated:
             return Release(at_ns=ended_ns, host_late=False, device_ns=ended_ns - started_ns)
         table = self.device.durations_ms
-        drawn_ms = sum(part.share * self._draw_ms(table[part.segment, thermal]) for part in portions)
+        drawn_ms = 0.0
+        for part in portions:
+            drawn_ms += part.share * self._draw_ms(table[part.segment, thermal])
         due_ns = started_ns + round(drawn_ms * NS_PER_MS)
         return Release(
             at_ns=max(due_ns, ended_ns), host_late=ended_ns > due_ns, device_ns=due_ns - started_ns

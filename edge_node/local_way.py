@@ -117,6 +117,8 @@ class LocalWay:
         waiting = self._waiting_by_kind()
         if not waiting and not self._trial_wanted:
             return
+        if self._start_the_only_one(waiting, now_ns=now_ns):
+            return
         late_tails = []
         for kind, flights in waiting.items():
             flights.sort(key=_frame_id)
@@ -127,6 +129,16 @@ class LocalWay:
             if (kept := [f for f in waiting.get(kind, ()) if f.answer is None and _waits(f, kind)])
         }
         self._start_one(open_ones, late_tails, now_ns=now_ns)
+
+    def _start_the_only_one(self, waiting: dict[JobKind, list[Flight]], *, now_ns: int) -> bool:
+        """As nearly always: one job waits, and its frame for it."""
+        if len(waiting) != 1:
+            return False
+        ((kind, flights),) = waiting.items()
+        if len(flights) != 1 or flights[0].answer is not None:
+            return False
+        self._start_job(flights[0], kind, now_ns=now_ns)
+        return True
 
     def _waiting_by_kind(self) -> dict[JobKind, list[Flight]]:
         """Whose jobs wait; who waits no more, or is no frame of ours any more, leaves the queue."""

@@ -56,7 +56,7 @@ class Probes:
         """
         if self._out:
             self._count_lost(policy, now_ns=now_ns)
-        if ready and others and self.may_ask_others(now_ns):
+        if others and ready and self.may_ask_others(now_ns):
             self._next_other_ns = now_ns + OTHERS_NS
             self._others_asked += 1
             self._send(sorted(others)[self._others_asked % len(others)], now_ns=now_ns)

@@ -123,7 +123,7 @@ class Remote:
 
     def _others(self, *, now_ns: int) -> tuple[str, ...]:
         """Workers that frames could go to instead of the one they go to."""
-        if not self._weighs_workers:
+        if not self._weighs_workers or not self.workers.several:
             return ()
         return self.workers.to_weigh(self._config.worker, now_ns=now_ns)[1:]
 
@@ -270,7 +270,9 @@ class Remote:
 
     def probe(self, policy: Policy, *, now_ns: int) -> int | None:
         """Count lost probes and send those that are due; says when it has something to do again."""
-        others = self._others(now_ns=now_ns) if self._probes.may_ask_others(now_ns) else ()
+        others: tuple[str, ...] = ()
+        if self._weighs_workers and self.workers.several and self._probes.may_ask_others(now_ns):
+            others = self._others(now_ns=now_ns)
         return self._probes.tick(policy, ready=self.ready, others=others, now_ns=now_ns)
 
 

@@ -5,7 +5,7 @@ Heads and tails take a share of a whole run until they were measured. What an en
 until a later run has ended. Times are passed in.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from edge_node.device_class import Thermal
 from edge_node.estimates.local_times import CAUTION, LocalTimes
@@ -27,7 +27,7 @@ class RunTimes:
 
     def __init__(self, *, prior_ns: int) -> None:
         self._prior_ns = prior_ns
-        self._recent: dict[str, Quantiles] = {}
+        self._recent: defaultdict[str, Quantiles] = defaultdict(lambda: Quantiles(prior_ns=prior_ns))
         self._many = LocalTimes(prior_ns=prior_ns)
         self._ended: Counter[JobKind] = Counter()  # runs of this engine, until it is warm
         self.version = 0  # grows with all that is learned or forgotten
@@ -54,8 +54,8 @@ class RunTimes:
         name: str = kind
         if kind is JobKind.WHOLE:
             name = WHOLE_IN[min(regions, MOST_REGIONS)]
-            self._recent_of(ANY_WHOLE).add(duration_ns)
-        self._recent_of(name).add(duration_ns)
+            self._recent[ANY_WHOLE].add(duration_ns)
+        self._recent[name].add(duration_ns)
         self._many.add(name, thermal, duration_ns, encoding=encoding)
 
     def usual_ns(
@@ -67,7 +67,8 @@ class RunTimes:
         """
         if kind is not JobKind.WHOLE and kind in self._recent:
             return self._recent[kind].at(fraction)
-        return round(share * self._whole(regions).at(fraction))
+        whole_ns = self._whole(regions).at(fraction)
+        return whole_ns if share == 1.0 else round(share * whole_ns)
 
     def share_below(self, duration_ns: int, *, regions: int) -> float:
         """The share of the newest whole runs that took no longer than this."""
@@ -85,12 +86,7 @@ class RunTimes:
 
     def _whole(self, regions: int | None) -> Quantiles:
         known = None if regions is None else self._recent.get(WHOLE_IN[min(regions, MOST_REGIONS)])
-        return self._recent_of(ANY_WHOLE) if known is None else known
-
-    def _recent_of(self, name: str) -> Quantiles:
-        if name not in self._recent:
-            self._recent[name] = Quantiles(prior_ns=self._prior_ns)
-        return self._recent[name]
+        return self._recent[ANY_WHOLE] if known is None else known
 
     def _drop(self, kind: JobKind) -> None:
         self.version += 1

@@ -98,18 +98,26 @@ class WorkerBook:
             return POOL if any(self._serves(worker) for worker in self._known) else None
         if wanted != AUTO:
             return wanted if self._serves(wanted) else None
+        current = self._current
+        if current is not None and self._serves(current) and self._known[current].rests_until_ns <= now_ns:
+            return current
         awake = [w for w in self._known if self._serves(w) and self._known[w].rests_until_ns <= now_ns]
         candidates = awake or [w for w in self._known if self._serves(w)]
         if self._current not in candidates:
             self._current = self._pick(candidates)
         return self._current
 
+    @property
+    def several(self) -> bool:
+        """Whether more than one was ever there."""
+        return len(self._known) > 1
+
     def to_weigh(self, wanted: str, *, now_ns: int) -> tuple[str, ...]:
         """The worker to ask now, and with ``auto`` others who could be asked instead, the least busy first."""
         chosen = self.choose(wanted, now_ns=now_ns)
         if chosen is None:
             return ()
-        if wanted != AUTO or len(self._known) == 1:
+        if wanted != AUTO or not self.several:
             return (chosen,)
         others = [
             worker

@@ -25,8 +25,7 @@ class _Histogram:
     total: int = 0
     longest_ns: int = 0
 
-    def add(self, duration_ns: int) -> None:
-        bucket = math.ceil(math.log(max(1, duration_ns)) / _LOG_GROWTH)
+    def add(self, duration_ns: int, bucket: int) -> None:
         self.counts[bucket] = self.counts.get(bucket, 0) + 1
         self.total += 1
         self.longest_ns = max(self.longest_ns, duration_ns)
@@ -39,10 +38,10 @@ class _Runs:
         self._younger = _Histogram()
         self._elder = _Histogram()
 
-    def add(self, duration_ns: int) -> None:
+    def add(self, duration_ns: int, bucket: int) -> None:
         if self._younger.total >= ENOUGH:
             self._elder, self._younger = self._younger, _Histogram()
-        self._younger.add(duration_ns)
+        self._younger.add(duration_ns, bucket)
 
     @property
     def total(self) -> int:
@@ -64,6 +63,10 @@ class _Runs:
         return self.longest_ns
 
 
+def _bucket(duration_ns: int) -> int:
+    return math.ceil(math.log(max(1, duration_ns)) / _LOG_GROWTH)
+
+
 class LocalTimes:
     """What jobs took on this device. ``kind`` is a ``JobKind``; ``prior_ns`` answers for what never ran."""
 
@@ -76,10 +79,12 @@ class LocalTimes:
     def add(self, kind: str, thermal: Thermal, duration_ns: int, *, encoding: bool) -> None:
         """A run ended; ``encoding``: frames were encoded and sent during it."""
         row = (kind, thermal)
-        self._all[row].add(duration_ns)
+        bucket = _bucket(duration_ns)
+        self._all[row].add(duration_ns, bucket)
         if encoding:
-            self._encoding[row].add(duration_ns)
-        self._known.clear()
+            self._encoding[row].add(duration_ns, bucket)
+        if self._known:
+            self._known.clear()
 
     def at(self, kind: str, thermal: Thermal, fraction: float) -> int:
         """The duration that this fraction of the runs does not exceed; the prior where none ran.

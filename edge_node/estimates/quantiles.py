@@ -22,10 +22,10 @@ class Quantiles:
 
     def at(self, fraction: float) -> int:
         """The smallest seen duration that at least ``fraction`` of the window does not exceed."""
-        count = len(self._sorted)
-        if not count:
+        ordered = self._sorted
+        if not ordered:
             return self._prior_ns
-        return self._sorted[min(count - 1, int(fraction * count))]
+        return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))]
 
     def share_below(self, duration_ns: int) -> float:
         """The share of the window that is no longer than this; with no history, whether the prior is not."""
