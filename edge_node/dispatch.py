@@ -52,6 +52,7 @@ class Dispatch:
         self._kept_here = 0  # frames since parts were last doubted
         self._duplicates = TokenBucket(per_s=0, burst=0)
         self._shadows = ShadowBudget()
+        self._shadowed: tuple[str, int] | None = None  # the worker, and the level of the way there
         self._has_begun = False
 
     def use(self, config: SplitConfig) -> None:
@@ -109,6 +110,7 @@ class Dispatch:
         if not self._wants_shadows or flight.mode is not Path.LOCAL or flight.remote is not Stage.IDLE:
             return
         remote, budget = self._remote, self._shadows
+        self._look_at_the_link(flight.worker)
         picture_bytes = remote.picture_bytes
         budget.stay(
             share=self._config.shadow_share, picture_bytes=picture_bytes, pinged_bytes=remote.pinged_bytes
@@ -119,6 +121,16 @@ class Dispatch:
         if remote.send(flight, captured, worker=flight.worker, rois=rois, now_ns=now_ns):
             budget.sent(flight.payload_bytes)
             self._out.shadow_left(flight, now_ns=now_ns)
+
+    def _look_at_the_link(self, worker: str | None) -> None:
+        """Begin to learn where it is not the one that was learned: another worker, another level, or back after a cut."""
+        if worker is None or not self._remote.ready:
+            self._shadowed = None
+            return
+        link = (worker, self._remote.routes.changes(worker))
+        if link != self._shadowed:
+            self._shadowed = link
+            self._shadows.begin()
 
     def _pay(self, view: LinkView) -> None:
         """A duplicate is free for a critical frame, and where the latest safe start has come anyway."""

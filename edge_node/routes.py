@@ -48,6 +48,11 @@ class Routes:
         route = self._of.get(worker)
         return None if route is None else route.rtt.last_ns
 
+    def changes(self, worker: str) -> int:
+        """How often the way to a worker became another one."""
+        route = self._of.get(worker)
+        return 0 if route is None else route.changes
+
     def legs(self, worker: str) -> Legs | None:
         """Where the newest reply of a worker spent its time; None where no reply told."""
         route = self._of.get(worker)

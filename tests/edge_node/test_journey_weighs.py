@@ -54,7 +54,7 @@ def newest(b):
 
 def test_the_quality_that_was_decided_is_the_quality_that_leaves():
     ceiling = round(0.9 * FIRST_BYTES * KBPS_PER_FRAME_BYTE)
-    b = Bench(policy="deadline", jpeg_qualities=(50,), uplink_ceiling_kbps=ceiling)
+    b = Bench(policy="deadline", jpeg_qualities=(50,), uplink_ceiling_kbps=ceiling, shadow_share=0)
     answer_frames(b, count=35)
     assert newest(b)["quality"] == 50
     assert {out.quality for out in b.uplink.frames} == {50}

@@ -1,28 +1,60 @@
 """Copies that only teach: what they may cost, and that they never answer a frame."""
 
-from edge_bench import FRAME_BYTES, MS, PING_BYTES, Bench
-from hypothesis import given
+from itertools import accumulate
+
+from edge_bench import FRAME_BYTES, MS, PING_BYTES, Bench, worker_presence
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_node.decide import Path
 from edge_node.flight import Stage, frame_line
-from edge_node.shadows import ShadowBudget
+from edge_node.shadows import APART, EAGER, WINDOW, ShadowBudget
 from schemas.messages import Task
 
 SHARE = 0.01
 
 
-@given(st.lists(st.tuples(st.integers(1_000, 60_000), st.integers(0, 2_000)), max_size=400))
-def test_pings_and_shadows_together_stay_below_their_share(frames):
-    budget, pinged, shadows, worth = ShadowBudget(), 0, 0, 0
-    for picture_bytes, ping_bytes in frames:
+PICTURE = 20_000
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 120), st.integers(60, 900))
+def test_in_no_minute_pings_and_shadows_take_more_than_their_share(ping_bytes, between_beginnings):
+    budget, pinged, spent = ShadowBudget(), 0, []
+    for number in range(2 * WINDOW):
+        if number % between_beginnings == 0:
+            budget.begin()
         pinged += ping_bytes
-        worth += picture_bytes
-        budget.stay(share=SHARE, picture_bytes=picture_bytes, pinged_bytes=pinged)
-        if budget.may_send(picture_bytes):
-            budget.sent(picture_bytes)
-            shadows += picture_bytes
-    assert shadows <= SHARE * worth
+        budget.stay(share=SHARE, picture_bytes=PICTURE, pinged_bytes=pinged)
+        sends = budget.may_send(PICTURE)
+        if sends:
+            budget.sent(PICTURE)
+        spent.append(ping_bytes + sends * PICTURE)
+    sums = [0, *accumulate(spent)]
+    assert max(sums[end + WINDOW] - sums[end] for end in range(WINDOW)) <= SHARE * WINDOW * PICTURE
+
+
+def leaving(budget, frames):
+    """In which of so many frames a shadow leaves."""
+    left = []
+    for number in range(frames):
+        budget.stay(share=SHARE, picture_bytes=PICTURE, pinged_bytes=0)
+        if budget.may_send(PICTURE):
+            budget.sent(PICTURE)
+            left.append(number)
+    return left
+
+
+def test_of_a_new_link_a_few_leave_soon_on_credit_and_later_ones_pay_that_back():
+    budget = ShadowBudget()
+    budget.begin()
+    at_once = [number * APART for number in range(EAGER)]
+    assert leaving(budget, 200) == at_once
+    assert len(leaving(budget, WINDOW - 200)) == WINDOW * SHARE - EAGER
+    budget.begin()
+    assert leaving(budget, 30) == at_once, "for those that left a minute ago"
+    budget.begin()
+    assert leaving(budget, 30) == [], "this minute's share is used up"
 
 
 def test_pings_are_paid_first():
@@ -53,14 +85,10 @@ def never_leaving(**split):
 def test_while_frames_stay_a_copy_of_one_leaves_now_and_then_within_the_share():
     b = never_leaving()
     shadows = stays(b, 400)
-    assert 1 <= len(shadows) <= 4
+    assert EAGER <= len(shadows) <= EAGER + 4
     spent = len(shadows) * FRAME_BYTES + len(b.uplink.pings) * PING_BYTES
-    assert spent <= SHARE * 400 * FRAME_BYTES + FRAME_BYTES
+    assert spent <= SHARE * 400 * FRAME_BYTES + (EAGER + 1) * FRAME_BYTES
     assert {line.mode for line in b.lines} == {Path.LOCAL}
-
-
-def samples(b):
-    return b.remote.rungs("w-1", now_ns=b.now_ns)[0].forecast.samples
 
 
 def test_the_reply_to_a_shadow_teaches_the_route_and_answers_nothing():
@@ -94,9 +122,10 @@ def test_a_shadow_that_is_lost_teaches_too_and_hurries_no_frame():
         b.local_done()
         b.wait(21)
     assert frame_id not in b.answers, "its line waits for the reply"
-    known = samples(b)
+    route = b.remote.routes.of("w-1")
+    assert not route.is_stalled(now_ns=b.now_ns)
     b.wait(10)
-    assert samples(b) == known + 1
+    assert route.is_stalled(now_ns=b.now_ns)
     b.wait(2000)
     line = next(line for line in b.lines if line.frame_id == frame_id)
     assert (line.answer.path, line.remote) == (Path.LOCAL, Stage.OVERDUE)
@@ -109,3 +138,15 @@ def test_critical_frames_other_policies_and_a_share_of_nothing_send_no_shadows()
     assert stays(never_leaving(shadow_share=0), 160) == []
     assert stays(never_leaving(tiers=["local"]), 160) == []
     assert stays(Bench(policy="rtt-threshold", local_ms=12, deadline_ms=33), 160) == []
+
+
+def test_another_worker_and_a_link_that_came_back_are_learned_at_once():
+    b = never_leaving(probe_interval_ms=10_000)
+    assert len(stays(b, 30)) == EAGER
+    b.remote.workers.on_presence(worker_presence("w-2"))
+    b.remote.workers.on_presence(worker_presence("w-1", online=False))
+    assert len(stays(b, 30)) == EAGER
+    b.remote.ready = False
+    assert stays(b, 3) == []
+    b.remote.ready = True
+    assert len(stays(b, 30)) == EAGER
