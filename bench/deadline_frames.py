@@ -32,7 +32,6 @@ class Frames:
     latency_ms: Column
     age_ms: Column
     remote_ms: Column
-    awake_ms: Column  # while a reply was awaited
 
     def blocks(self, name: str, *, frames: int) -> Column:
         """Sums of a column over so many frames in turn; what is left over at the end is left out."""
@@ -72,7 +71,6 @@ def _row(flight: Flight, seen: Seen) -> tuple[float, ...]:
         (answer.answer_ns - flight.scheduled_ns) / NS_PER_MS,
         np.nan if answer.age_ns is None else answer.age_ns / NS_PER_MS,
         _remote_ms(flight.attempts, flight.scheduled_ns),
-        _awake_ms(flight.attempts),
     )
 
 
@@ -83,12 +81,3 @@ def _remote_ms(attempts: Sequence[Attempt], scheduled_ns: int) -> float:
             came = attempt.result in FINISHED and attempt.end_ns is not None
             return ((attempt.end_ns or 0) - scheduled_ns) / NS_PER_MS if came else np.inf
     return np.nan
-
-
-def _awake_ms(attempts: Sequence[Attempt]) -> float:
-    """How long the radio had to wait for replies to this frame."""
-    return sum(
-        (attempt.end_ns - attempt.start_ns) / NS_PER_MS
-        for attempt in attempts
-        if attempt.path is Path.OFFLOAD and attempt.end_ns is not None
-    )

@@ -17,12 +17,13 @@ import numpy as np
 from bench.deadline_agreement import Agreement, measure_agreement
 from bench.deadline_frames import Frames, frames_of, joined
 from bench.deadline_grid_aims import judged
-from bench.deadline_grid_rows import Ran, pooled, row
+from bench.deadline_grid_rows import BLOCK_FRAMES, Ran, pooled, row
 from bench.deadline_traces import Trace, traces
 from bench.world.load import Load
 from bench.world.run import Setting, simulate
 from edge_node.decide import POLICIES
 from edge_node.energy import POWERS
+from edge_node.estimates.local_times import ENOUGH
 from schemas.documents import SplitConfig
 
 FRAMES = {"quick": 900, "full": 1500}  # of one run
@@ -30,7 +31,9 @@ RUNS = {"quick": 1, "full": 2}  # of each cell; recordings begin elsewhere in ea
 DEVICES = ("xr-fast", "xr-slow")
 DEADLINES_MS = (20, 33, 50)
 FPS = 30.0
-PRACTISED_RUNS = 400
+PRACTISED_RUNS = (
+    2 * ENOUGH
+)  # of both kinds enough to say what one of a thousand takes: five minutes of frames
 LEFT_OUT = {"split": "no model is cut in the simulated world"}
 WORKERS = 2
 NS_PER_MS = 1e6
@@ -85,22 +88,17 @@ def measure(*, scale: str = "quick", progress: Callable[[str], None] = print) ->
     ]
     agreement = measure_agreement(progress=progress)
     ran = _in_processes(jobs, progress=progress)
-    rows, all_frames = [], []
+    rows: list[dict[str, Any]] = []
+    by_trace: dict[str, list[dict[str, Frames]]] = {}
     for cell in cells:
         runs = [ran[cell.name, number] for number in range(RUNS[scale])]
         together = {policy: joined([run[policy].frames for run in runs]) for policy in policies}
         rows += cell_rows(cell, runs, together=together, agreement=agreement)
-        all_frames.append((cell.trace.name, together))
-    over_all = [pooled([frames for _, frames in all_frames], policy=policy) for policy in policies]
-    by_trace = {
-        trace.name: [
-            pooled([frames for name, frames in all_frames if name == trace.name], policy=policy)
-            for policy in policies
-        ]
-        for trace in found
-    }
+        by_trace.setdefault(cell.trace.name, []).append(together)
+    over_all = [pooled(by_trace, policy=policy) for policy in policies]
     return {
         "frames_of_each_row": FRAMES[scale] * RUNS[scale],
+        "block_s": BLOCK_FRAMES / FPS,
         "traces": [{"trace": trace.name, "assumed": trace.assumed} for trace in found],
         "practised_runs": PRACTISED_RUNS,
         "traces_missing": missing,
@@ -108,9 +106,12 @@ def measure(*, scale: str = "quick", progress: Callable[[str], None] = print) ->
         "agreement": None if agreement is None else agreement.as_dict(),
         "power": {device: asdict(POWERS[device]) for device in DEVICES},
         "over_all": over_all,
-        "by_trace": by_trace,
+        "by_trace": {
+            name: [pooled({name: several}, policy=policy) for policy in policies]
+            for name, several in by_trace.items()
+        },
         "rows": rows,
-        **judged(rows, over_all=over_all),
+        **judged(rows, over_all=over_all, traces=[trace.name for trace in found]),
     }
 
 
@@ -148,6 +149,9 @@ def play(job: Job) -> dict[str, Ran]:
             frames=frames_of(seen),
             switches=len(seen.switches),
             uplink_bytes=counts["uplink_bytes"],
+            downlink_bytes=counts["downlink_bytes"],
+            pictures=counts["pictures"],
+            awake_ns=counts["awake_ns"],
             busy_ns=seen.busy_ns,
             seconds=job.frames / FPS,
             hedge_start_ms=float(np.median(seen.hedge_in_ns)) / NS_PER_MS,

@@ -21,6 +21,7 @@ from headway.link_spec import LinkSpec
 from schemas.documents import SplitConfig
 
 NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
 FINISH_NS = 2_500_000_000
 NEXT_HEADSET = 1_000_003  # between the seeds of two headsets
 HEADSET = "d-1"
@@ -79,9 +80,10 @@ def simulate_site(setting: Setting, *, headsets: int) -> list[tuple[Seen, Counte
         headset.practise(runs=setting.practised_runs)
         headset.run_frames(frames=setting.frames)
     agenda.run(until_ns=round((setting.frames + 2) * NS_PER_S / setting.fps) + FINISH_NS)
-    for headset, _ in pairs:
+    for headset, way in pairs:
         headset.journey.finish(now_ns=agenda.now_ns)
         headset.note_end()
+        way.note_end()
     return [(headset.seen, way.counts) for headset, way in pairs]
 
 
@@ -106,6 +108,7 @@ def _enter(
         workers=workers,
         draws=draws,
         twice=setting.bad_replies,
+        patience_ns=round(setting.config.reply_timeout_ms * NS_PER_MS),
         name=f"d-{number + 1}",
     )
     headset = Headset(

@@ -58,10 +58,12 @@ class Way:
         workers: Mapping[str, Worker],
         draws: Draws,
         twice: float,
+        patience_ns: int,
         name: str = "d",
     ) -> None:
         self._agenda, self._link, self._broker, self._workers = agenda, link, broker, workers
         self._draws, self._twice, self._name = draws, twice, name
+        self._patience_ns = patience_ns  # so long the radio listens for a reply
         self._aging = Aging()
         self._pulse = Pulse(LIMITS)
         rng = random.Random(1)
@@ -87,6 +89,7 @@ class Way:
         jpeg_bytes = round(at_80 * relative_size(out.quality))
         left_ns = self._agenda.now_ns + ENCODE_NS
         self._waits[Task.HANDS, out.frame_id] = (worker, left_ns, jpeg_bytes + HEADER_BYTES)
+        self.counts["pictures"] += 1
         budget_ns = out.deadline_ns - left_ns
 
         def arrive() -> None:
@@ -112,6 +115,10 @@ class Way:
                 self._down(PING_BYTES, lambda: self._hear(Task.PING, ping_id, "", Timing(received_ns=now_ns)))
 
         return self._up(PING_BYTES, arrive)
+
+    def note_end(self) -> None:
+        """Count the time that replies were awaited which never came."""
+        self.counts["awake_ns"] += self._patience_ns * len(self._waits)
 
     # -- there and back ----------------------------------------------------------------------------
 
@@ -163,6 +170,7 @@ class Way:
             self.counts["dropped_unasked"] += 1
             return
         worker, sent_ns, payload_bytes = asked
+        self.counts["awake_ns"] += min(now_ns - sent_ns, self._patience_ns)
         result = None if refusal or task is Task.PING else shows(frame_id, rois=())
         self._headset.on_reply(
             RemoteReply(
@@ -195,6 +203,7 @@ class Way:
 
         leaves_ns = self._broker.passes_ns(self._agenda.now_ns)
         if leaves_ns is not None:
+            self.counts["downlink_bytes"] += payload_bytes
             self._agenda.at(leaves_ns, lambda: self._carry(Direction.DOWN, payload_bytes, heard, hop=False))
 
     def _carry(

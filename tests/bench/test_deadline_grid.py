@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 
-from bench.deadline_frames import frames_of
+from bench.deadline_frames import Frames, frames_of
 from bench.deadline_grid import Cell, Job, cell_rows, play
 from bench.deadline_grid_aims import judged
+from bench.deadline_grid_rows import Ran, joules, pooled
 from bench.deadline_traces import RECORDED, recorded, step, traces, wifi_jitter
 from bench.paired import interval_of_difference
 from bench.world.run import Setting, simulate
+from edge_node.decide import Path
+from edge_node.energy import POWERS
+from headway.link_spec import LinkSpec, Window
 from schemas.documents import SplitConfig
 
 
@@ -43,6 +47,62 @@ def test_columns_say_what_came_of_every_frame():
     assert frames.wasted_runs.sum() > 200  # both ends compute nearly every frame
     assert np.nanmin(frames.remote_ms) > 3.0  # two ways and a run
     assert frames.blocks("hit", frames=150).sum() == frames.hit.sum()
+
+
+def test_whatever_leaves_costs_joules_be_it_a_picture_a_shadow_of_one_or_a_ping():
+    """A headset whose worker is too far for its frames sends copies and pings only to learn."""
+    config = SplitConfig.model_validate({"policy": "deadline", "deadline_ms": 33})
+    far = LinkSpec.even(delay_ms=40.0)
+    seen, counts = simulate(Setting(link=far, config=config, frames=900, practised_runs=400))
+    assert sum(flight.shadow for flight in seen.flights) == counts["pictures"] > 0
+    assert counts["awake_ns"] > 40e6 * counts["pictures"]
+    quiet = {"frames": frames_of(seen), "switches": 0, "downlink_bytes": 0, "busy_ns": 0, "seconds": 30.0}
+    learns = Ran(
+        **quiet,
+        uplink_bytes=counts["uplink_bytes"],
+        pictures=counts["pictures"],
+        awake_ns=counts["awake_ns"],
+        hedge_start_ms=10.0,
+    )
+    power = POWERS["xr-fast"]
+    assert joules([learns], power=power) > counts["pictures"] * power.run_j(power.encode_ns)
+
+
+def test_runs_of_a_frame_cost_every_policy_the_same_whatever_it_asks_its_workers():
+    config = {
+        policy: SplitConfig.model_validate({"policy": policy}) for policy in ("local", "always-duplicate")
+    }
+    link = LinkSpec.even(delay_ms=60.0, cuts=(Window(at_s=2.0, for_s=4.0),))
+    ended = []
+    for each in config.values():
+        seen, _ = simulate(Setting(link=link, config=each, frames=300))
+        ended.append([f.answer.latency_ns for f in seen.flights if f.answer and f.answer.path is Path.LOCAL])
+    assert np.isin(ended[0], ended[1]).mean() > 0.95
+
+
+def test_cells_of_one_trace_are_drawn_together():
+    """Twice the same cell says no more than one."""
+    rng = np.random.default_rng(5)
+    columns = {name: np.zeros(3000) for name in Frames.__slots__}
+
+    def policies():
+        return {
+            name: Frames(**{**columns, "hit": rng.binomial(1, 0.8, 3000).astype(float)})
+            for name in ("deadline", "offload")
+        }
+
+    once, other = policies(), policies()
+    alone = pooled({"step": [once]}, policy="offload")["hit_less_deadline"]
+    twice = pooled({"step": [once, once]}, policy="offload")["hit_less_deadline"]
+    assert twice == pytest.approx(alone)
+    two = pooled({"step": [once], "outage": [other]}, policy="offload")["hit_less_deadline"]
+    assert two[2] - two[1] < twice[2] - twice[1]
+
+
+def test_fewer_than_four_recordings_are_an_aim_missed():
+    rows = (row("deadline"), row("always-duplicate", local=1.0))
+    aims = [judged(rows, over_all=rows, traces=FOUR[:number])["aims"][3] for number in (3, 4)]
+    assert [aim["met"] for aim in aims] == [False, True]
 
 
 def test_every_policy_of_a_cell_meets_the_same_link_and_runs():
@@ -89,8 +149,11 @@ def row(
     }
 
 
+FOUR = [f"5g-{number}" for number in range(4)]
+
+
 def met(*rows):
-    return [aim["met"] for aim in judged(rows, over_all=rows)["aims"]]
+    return [aim["met"] for aim in judged(rows, over_all=rows, traces=FOUR)["aims"]][:3]
 
 
 def test_each_aim_can_be_met_and_missed():
@@ -108,6 +171,6 @@ def test_each_aim_can_be_met_and_missed():
 
 def test_where_answers_come_after_the_latest_start_duplication_is_forced_and_counted():
     rows = (row("deadline", local=1.0), row("always-duplicate", local=1.0, p90=21.0))
-    found = judged(rows, over_all=rows)
+    found = judged(rows, over_all=rows, traces=FOUR)
     assert (found["duplication_free_cells"], found["duplication_forced_cells"]) == (0, 1)
     assert found["aims"][1]["measured"] is None
