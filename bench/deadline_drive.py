@@ -173,8 +173,7 @@ class Drive:
             if event_ns is not None and event_ns <= self._now_ns:
                 _, _, part, event = heapq.heappop(self._events)
                 self._timed(part, event, self._now_ns)
-            else:
-                self._timed(TIME, self.journey.tick, self._now_ns)
+            self._timed(TIME, self.journey.tick, self._now_ns)  # as the loop does after all that it is told
 
     def _timed(self, part: str, call: Callable[..., Any], *arguments: object) -> Any:
         self.calls += 1

@@ -115,6 +115,7 @@ class Journey:
         """Decide by this configuration from the next frame on."""
         self.config = config
         self._dispatch.use(config)
+        self._probe_due_ns, self._due = 0, None  # it may want probes where none were wanted
 
     def schedule(
         self, frame_id: int, *, scheduled_ns: int, captured: Captured | None, skipped: bool, now_ns: int
@@ -146,7 +147,7 @@ class Journey:
             self.answers.carry(flight, now_ns=now_ns)
         else:
             self._dispatch.send_off(flight, captured, now_ns=now_ns)
-        self.tick(now_ns)
+        self._work(now_ns)
         if captured is not None:
             self._dispatch.shadow(flight, captured, now_ns=now_ns)
 
@@ -154,8 +155,14 @@ class Journey:
         """A local run really ended; the device may still need time."""
         left_ns = self._dispatch.left_ns
         encoding = left_ns is not None and done.started_ns - left_ns <= PACED_NS
-        self.perception.on_done(done, thermal=self.remote.thermal, encoding=encoding)
-        self.tick(now_ns)
+        released_ns = self.perception.on_done(done, thermal=self.remote.thermal, encoding=encoding)
+        if released_ns <= now_ns:
+            self._work(now_ns)
+            return
+        self._due = None
+        flight = self._flights.get(done.job.frame_id)
+        if flight is not None:  # it need not be carried before its result is here
+            self._advance(flight, now_ns=now_ns)
 
     def on_reply(self, reply: RemoteReply, *, now_ns: int) -> None:
         """A worker answered a frame or a ping."""
@@ -163,33 +170,31 @@ class Journey:
         about_frame = reply.task is not Task.PING and not reply.ask
         if about_frame:
             self._hear(reply, replaced=replaced, now_ns=now_ns)
-        self.tick(now_ns)
+            self._work(now_ns)
+        else:
+            self._probe(now_ns)
 
     def on_link_trouble(self, reason: str, *, now_ns: int) -> None:
         """The session became suspect or died: nothing that is out there can be relied on."""
         self._dispatch.policy.on_loss(reason)
         self._out.hedge_all()
-        self.tick(now_ns)
+        self._work(now_ns)
 
     def tick(self, now_ns: int) -> None:
-        """Do everything whose time has come."""
-        perceived = self.perception.take_due(now_ns=now_ns)
-        if perceived is not None:
-            self.local.take(perceived, now_ns=now_ns)
-        self._due = None
-        self._probe_due_ns = self.remote.probe(self._dispatch.policy, now_ns=now_ns)
-        self._look()
-        for flight in list(self._flights.values()):
-            self._advance(flight, now_ns=now_ns)
-        self._evidence.tick(now_ns)
-        self.local.fill(now_ns=now_ns)
+        """Do everything whose time has come; may be called at any time."""
+        due_ns = self.next_due_ns()
+        if due_ns is not None and now_ns >= due_ns:
+            self._work(now_ns)
+        else:
+            self.local.fill(now_ns=now_ns)  # a trial may be wanted, or another engine
 
     def next_due_ns(self) -> int | None:
         """When ``tick`` has something to do again; None while nothing waits for time."""
         if self._due is None:
-            others = (self.perception.due_ns, self._probe_due_ns, self._evidence.due_ns)
             dues = [flight.due_ns for flight in self._flights.values()]
-            dues += [due_ns for due_ns in others if due_ns is not None]
+            for due_ns in (self.perception.due_ns, self._probe_due_ns, self._evidence.due_ns):
+                if due_ns is not None:
+                    dues.append(due_ns)  # noqa: PERF401 - three are quicker one by one
             self._due = (min(dues, default=None),)
         return self._due[0]
 
@@ -220,6 +225,22 @@ class Journey:
         self._out.hear(flight, reply, replaced=replaced, now_ns=now_ns)
 
     # -- time --------------------------------------------------------------------------------------
+
+    def _work(self, now_ns: int) -> None:
+        """Something happened, or the time of something has come: look at everything."""
+        perceived = self.perception.take_due(now_ns=now_ns)
+        if perceived is not None:
+            self.local.take(perceived, now_ns=now_ns)
+        self._probe(now_ns)
+        self._look()
+        for flight in list(self._flights.values()):
+            self._advance(flight, now_ns=now_ns)
+        self._evidence.tick(now_ns)
+        self.local.fill(now_ns=now_ns)
+
+    def _probe(self, now_ns: int) -> None:
+        self._due = None
+        self._probe_due_ns = self.remote.probe(self._dispatch.policy, now_ns=now_ns)
 
     def _advance(self, flight: Flight, *, now_ns: int) -> None:
         if flight.remote is Stage.RUNNING and self._out.is_missing(flight, now_ns=now_ns):

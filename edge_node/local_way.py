@@ -101,6 +101,7 @@ class LocalWay:
 
     def _drop(self, flight: Flight, kind: JobKind, result: str, *, now_ns: int) -> None:
         flight.jobs[kind] = Stage.ENDED
+        flight.due_ns = 0  # nothing may hold it any more
         flight.end(WAYS[kind], now_ns=now_ns, result=result)
         if flight.answer is None and not flight.is_open:
             self._answers.carry(flight, now_ns=now_ns)

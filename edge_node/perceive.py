@@ -116,8 +116,8 @@ class Perception:
         self._running = (job, now_ns)
         self._starter.start(job)
 
-    def on_done(self, done: JobDone, *, thermal: Thermal, encoding: bool = False) -> None:
-        """Take in a job that really ended; its result is held until the device would have it.
+    def on_done(self, done: JobDone, *, thermal: Thermal, encoding: bool = False) -> int:
+        """Take in a job that really ended; its result is held until the device would have it: gives until when.
 
         ``encoding``: frames were encoded and sent while it ran, or just before.
         """
@@ -132,6 +132,7 @@ class Perception:
             host_late=release.host_late,
             device_ns=release.device_ns,
         )
+        return release.at_ns
 
     def take_due(self, *, now_ns: int) -> Perceived | None:
         """The held result once its time has come; frees the slot."""

@@ -185,7 +185,8 @@ class WayOut:
     def hedge_all(self) -> None:
         """Help every frame without an answer at once."""
         for flight in self._flights.values():
-            flight.hedge_now = flight.hedge_now or flight.answer is None
+            if flight.answer is None and not flight.hedge_now:
+                flight.hedge_now, flight.due_ns = True, 0
 
     def shadow_left(self, flight: Flight, *, now_ns: int) -> None:
         """A copy of a frame that stays here is out: its reply teaches the route, and answers nothing."""
