@@ -54,3 +54,14 @@ def calibration_error(stated: Shares, came: Shares) -> float:
     """Distance of stated from come, by tenths, weighted by how many there are (ECE)."""
     rows = bins(stated, came)
     return float(sum(row["frames"] * abs(row["stated"] - row["came"]) for row in rows) / len(stated))
+
+
+def memory(came: Shares) -> float | None:
+    """How much an outcome tells of the next one: their correlation; None where all are alike.
+
+    Outcomes that tell nothing of each other cannot be told ahead from earlier ones, by whomever.
+    """
+    before, after = came[:-1], came[1:]
+    if len(before) < 2 or before.std() == 0 or after.std() == 0:
+        return None
+    return float(np.corrcoef(before, after)[0, 1])

@@ -19,6 +19,7 @@ DEADLINE_MS = 50.0
 CUTS = {"quick": 2, "full": 10}
 JITTER_S = {"quick": 15.0, "full": 120.0}
 SETTLE_S, CUT_S, BACK_S = 6.0, 3.0, 6.0
+BEFORE_S = 2.0  # of the timeline
 JITTER_STEP_S = 0.05
 JITTER_MEAN_MS, JITTER_MOST_MS = 6.0, 60.0  # per direction
 SEED = 4
@@ -55,6 +56,8 @@ def measure(*, scale: str = "quick", progress: Callable[[str], None] = print) ->
         "policy": plan.policy,
         "deadline_ms": DEADLINE_MS,
         "rows": rows,
+        "timeline": timeline(events, cut_ns=cuts[0][0], end_ns=cuts[0][2]),
+        "timeline_back_s": round((cuts[0][1] - cuts[0][0]) / NS_PER_S, 3),
         "jitter": {"seconds": round(60 * minutes, 1), "switches_per_minute": per_minute},
         "host": host,
         "aims": _aims(rows, per_minute=per_minute),
@@ -118,6 +121,22 @@ def cut_row(events: Sequence[Event], *, cut_ns: int, back_ns: int, end_ns: int) 
             for switch in switches
         ],
     }
+
+
+def timeline(events: Sequence[Event], *, cut_ns: int, end_ns: int) -> list[dict[str, Any]]:
+    """The frames around one cut, in order: when since the cut, how long the answer took, and who gave it."""
+    return [
+        {
+            "after_s": round((frame["scheduled_ns"] - cut_ns) / NS_PER_S, 3),
+            "latency_ms": frame["latency_ms"],
+            "path": frame["path"],
+            "outcome": frame["outcome"],
+        }
+        for frame in sorted(
+            (event for event in events if event["kind"] == "frame"), key=lambda frame: int(frame["frame_id"])
+        )
+        if cut_ns - BEFORE_S * NS_PER_S <= frame["scheduled_ns"] < end_ns
+    ]
 
 
 def _aims(rows: Sequence[Mapping[str, Any]], *, per_minute: float) -> list[dict[str, Any]]:

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from bench.calibration import Shares, bins, brier, brier_skill, calibration_error, rolling_base
+from bench.calibration import Shares, bins, brier, brier_skill, calibration_error, memory, rolling_base
 
 FPS = 30.0
 BASE_FRAMES = 900
 AFTER_CHANGE_S = 5.0
 LEAST_SHARE, MOST_SHARE = 0.1, 0.9
 LEAST_SKILL, MOST_ERROR = 0.2, 0.05
+INDEPENDENT = (
+    0.15  # of the correlation of neighbours: one of 0.15 leaves a fiftieth of the error to be told ahead
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +62,26 @@ def told(
 
 
 def cell_row(cell: Told) -> dict[str, Any]:
-    """A cell in numbers."""
+    """A cell in numbers; where the forecast has little skill, with a note of what there was to tell."""
+    found = figures(cell.stated, cell.came, cell.base)
+    hangs = memory(cell.came)
     return {
         "trace": cell.trace,
         "deadline_ms": cell.deadline_ms,
-        **figures(cell.stated, cell.came, cell.base),
+        **found,
+        "memory": None if hangs is None else round(hangs, 4),
+        **_note(found["skill"], hangs),
     }
+
+
+def _note(skill: float | None, hangs: float | None) -> dict[str, str]:
+    if skill is None or skill > LEAST_SKILL:
+        return {}
+    if hangs is None or abs(hangs) < INDEPENDENT:
+        why = "outcomes are as good as independent: their share is all that earlier ones tell, and the base knows it"
+    else:
+        why = "outcomes hang together, by their lag-one correlation, more than the forecast makes of it"
+    return {"note": why}
 
 
 def figures(stated: Shares, came: Shares, base: Shares) -> dict[str, Any]:
@@ -97,6 +114,7 @@ def judged(cells: Sequence[Told], *, where: str = "") -> dict[str, Any]:
     return {
         "together": together,
         "bins": bins(stated, came) if len(came) else [],
+        "bins_after_changes": bins(stated[after], came[after]) if after.any() else [],
         "aims": [aim for name, found in together.items() for aim in _aims(where + words[name], found)],
     }
 

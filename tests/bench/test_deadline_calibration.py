@@ -5,7 +5,7 @@ import pytest
 
 from bench.calibration import bins, brier_skill, calibration_error, rolling_base
 from bench.deadline_calibration import of_lines, play
-from bench.deadline_told import Told, judged
+from bench.deadline_told import Told, cell_row, judged
 from bench.deadline_traces import step, wifi_jitter
 from bench.world.run import Setting, lines, simulate
 from schemas.documents import SplitConfig
@@ -58,6 +58,19 @@ def test_aims_are_met_by_kept_chances_and_missed_by_vain_ones_and_by_nothing():
     assert [aim["met"] for aim in judged([told(1 - came, came, changed=1)])["aims"]] == [False] * 4
     assert [aim["met"] for aim in judged([])["aims"]] == [False] * 4
     assert [aim["met"] for aim in judged([told(came, came)])["aims"]] == [True, True, False, False]
+
+
+def test_a_cell_without_skill_says_whether_there_was_anything_to_tell():
+    coins = (COINS[:2000] < 0.5).astype(float)
+    row = cell_row(told(np.full(2000, 0.5), coins))
+    assert abs(row["memory"]) < 0.1
+    assert "independent" in row["note"]
+    runs = np.repeat(coins[:40], 50)
+    row = cell_row(told(np.full(2000, 0.5), runs))
+    assert row["memory"] > 0.9
+    assert "hang together" in row["note"]
+    assert "note" not in cell_row(told(runs, runs))
+    assert cell_row(told(np.ones(9), np.ones(9)))["memory"] is None
 
 
 def test_cells_whose_answers_are_sure_do_not_count():

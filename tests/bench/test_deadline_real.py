@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bench import deadline_real
-from bench.deadline_blackhole import cut_row
+from bench.deadline_blackhole import cut_row, timeline
 from bench.deadline_faults import CYCLE, CYCLE_S, Cue, Fault, Window, deeds, fault_at
 from bench.deadline_judge import cause_of, own_pixels
 from bench.deadline_stage import prepare
@@ -118,6 +118,13 @@ def test_a_cut_is_described_by_the_frames_scheduled_in_it():
         (0.0, "local"),
         (1.0, "offload"),
     ]
+
+
+def test_a_timeline_holds_the_frames_around_a_cut_in_their_order():
+    frames = [frame(number, path="offload", scheduled_ns=number * S) for number in (5, 4, 3, 2, 1, 0)]
+    rows = timeline([*frames, {"kind": "switch", "t_ns": 4 * S}], cut_ns=4 * S, end_ns=5 * S)
+    assert [row["after_s"] for row in rows] == [-2, -1, 0]
+    assert rows[0].keys() == {"after_s", "latency_ms", "path", "outcome"}
 
 
 def test_a_site_whose_broker_dies_is_judged_frame_by_frame(models_dir, photos, mosquitto_binary, tmp_path):
