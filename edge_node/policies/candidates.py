@@ -66,11 +66,8 @@ def candidates(view: LinkView, limits: Limits, *, local: LocalView) -> list[Cons
         Considered(
             path=Path.LOCAL,
             worker=None,
-            p_remote=0.0,
             p_on_time=local.p_now,
-            samples=0,
             energy_j=run_j,
-            payload_bytes=0,
             loss=limits.local_loss,
             why_not="" if limits.local else "tiers do not name local",
         )

@@ -75,12 +75,8 @@ class DeadlinePolicy:
         here = self._steps.at
         price = self._joule.at(view.vitals, now_ns=view.now_ns)
         score(rows, self._weights, joule_price=price)
-        for row in rows[1:]:
-            is_here = row.path is here and row.quality == self._ladder.quality  # whoever it goes to
-            share = 1.0 if is_here else CEILING_SHARE
-            row.why_not = row.why_not or self._limits.over_ceiling(
-                row.payload_bytes, frame_ns=self._frame_ns, share=share
-            )
+        if self._limits.ceiling_bytes_per_s is not None:
+            self._turn_down_the_large(rows[1:], here=here)
         tolerance = HOT_TOLERANCE if self._joule.heat else TOLERANCE
         tolerance = CRITICAL_TOLERANCE if view.critical else tolerance
         pictures = [row for row in rows if row.path is Path.OFFLOAD]
@@ -90,6 +86,14 @@ class DeadlinePolicy:
         turn_down_the_unlikely(rows, floor=self._floor, floor_here=DOWN_SHARE * self._floor, here=here)
         turn_down_the_less_sure(rows, tolerance=tolerance)
 
+    def _turn_down_the_large(self, rows: list[Considered], *, here: Path) -> None:
+        for row in rows:
+            is_here = row.path is here and row.quality == self._ladder.quality  # whoever it goes to
+            share = 1.0 if is_here else CEILING_SHARE
+            row.why_not = row.why_not or self._limits.over_ceiling(
+                row.payload_bytes, frame_ns=self._frame_ns, share=share
+            )
+
     def _settle(self, rows: list[Considered], wanted: Considered | None, now_ns: int) -> Considered:
         """The row to take. Moves up and down; the first row is the run here, the net under all others."""
         steps = self._steps
@@ -97,6 +101,9 @@ class DeadlinePolicy:
         if wanted is None or (last is None and steps.at is not Path.LOCAL):
             steps.fall(now_ns)
             return rows[0]
+        if wanted is last and wanted.path is Path.LOCAL:
+            steps.keep(now_ns)
+            return wanted
         if last is not None and (wanted.path is last.path or wanted.score <= last.score + MARGIN):
             steps.keep(now_ns)
             taken = last
@@ -110,6 +117,9 @@ class DeadlinePolicy:
 
     def _on_rung(self, rows: list[Considered], taken: Considered, now_ns: int) -> Considered:
         if taken.path is not Path.OFFLOAD:
+            return taken
+        if taken.quality == self._ladder.quality:
+            self._ladder.settle(taken.quality, may_keep=True, now_ns=now_ns)
             return taken
         rungs = {row.quality: row for row in rows if row.path is Path.OFFLOAD and row.worker == taken.worker}
         last = rungs.get(self._ladder.quality)

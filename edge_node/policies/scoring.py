@@ -15,8 +15,9 @@ NAMES = {Path.LOCAL: "staying", Path.OFFLOAD: "a picture", Path.SPLIT: "the spli
 
 def score(rows: Iterable[Considered], weights: Weights, *, joule_price: float) -> None:
     """Write every row's score."""
+    quality, cost = weights.quality, weights.cost
     for row in rows:
-        row.score = -(weights.quality * row.loss + joule_price * row.energy_j + weights.cost * row.cost)
+        row.score = -(quality * row.loss + joule_price * row.energy_j + cost * row.cost)
 
 
 def turn_down_the_unlikely(
@@ -35,7 +36,10 @@ def turn_down_the_unlikely(
 
 def turn_down_the_less_sure(rows: Sequence[Considered], *, tolerance: float) -> None:
     """All that are not about as sure as the surest way that may be taken."""
-    surest = max((row for row in rows if not row.why_not), key=_chance, default=None)
+    surest: Considered | None = None
+    for row in rows:
+        if not row.why_not and (surest is None or row.p_on_time > surest.p_on_time):
+            surest = row
     if surest is None:
         return
     for row in rows:
@@ -45,18 +49,14 @@ def turn_down_the_less_sure(rows: Sequence[Considered], *, tolerance: float) -> 
 
 def best(rows: Iterable[Considered]) -> Considered | None:
     """The best score of those that may be taken; the first of equals."""
-    return max((row for row in rows if not row.why_not), key=_score, default=None)
+    found: Considered | None = None
+    for row in rows:
+        if not row.why_not and (found is None or row.score > found.score):
+            found = row
+    return found
 
 
 def best_of(rows: Sequence[Considered], *, tolerance: float) -> Considered | None:
     """The best score among those about as sure as the surest of them; turns nothing down."""
     surest = max((row.p_on_time for row in rows if not row.why_not), default=0.0)
     return best(row for row in rows if row.p_on_time >= surest - tolerance)
-
-
-def _chance(row: Considered) -> float:
-    return row.p_on_time
-
-
-def _score(row: Considered) -> float:
-    return row.score
