@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -173,7 +174,7 @@ def build(options: WorkerOptions, kitchen: Kitchen, *, reactor: Reactor, registr
         worker=options.worker,
         tally=tally,
         clock_ns=time.monotonic_ns,
-        new_span=lambda: secrets.token_bytes(8),
+        new_span=partial(_quick_random().randbytes, 8),
     )
     service = Service(
         identity=identity,
@@ -190,13 +191,18 @@ def build(options: WorkerOptions, kitchen: Kitchen, *, reactor: Reactor, registr
         presence=presence,
         tally=tally,
         later=reactor.call_later,
-        rng=random.Random(secrets.randbits(64)),  # noqa: S311 - jitter is no secret
+        rng=_quick_random(),
     )
     if kitchen.parts is not None:
         # on the reactor, where births are made: from elsewhere it could name the session before this one
         kitchen.parts.on_proved = lambda: reactor.call_soon(service.announce)
         kitchen.parts.start()
     return Process(service=service, control=control, data=data, tally=tally, identity=identity)
+
+
+def _quick_random() -> random.Random:
+    """For what is no secret: the system's randomness lets another thread run, and a reply would wait for its turn."""
+    return random.Random(secrets.randbits(64))  # noqa: S311 - names of spans, and jitter
 
 
 def _executor(options: WorkerOptions, kitchen: Kitchen, *, finish: Finish) -> Executor:

@@ -92,7 +92,8 @@ def _run_held(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) ->
                     clock_ns=time.monotonic_ns,
                     wall_ms=lambda: time.time_ns() // 1_000_000,
                     rng=random.Random(settings.seed ^ zlib.crc32(settings.device.encode())),  # noqa: S311 - draws durations and jitter
-                    random_bytes=secrets.token_bytes,
+                    # the system's randomness would let another thread run in the middle of a frame
+                    random_bytes=random.Random(secrets.randbits(64)).randbytes,  # noqa: S311 - names are no secrets
                     runtime=runtime.name,
                 ),
             )

@@ -1,5 +1,6 @@
 """Messages to bytes and back, also against flatc's own builder and accessors."""
 
+import zlib
 from dataclasses import replace
 
 import flatbuffers
@@ -290,3 +291,10 @@ def test_the_mirror_says_what_telemetry_says():
     assert document.outcomes["none"] == telemetry.outcomes.none
     assert sum(document.outcomes[name] for name in ("fresh_on_time", "carried_on_time", "late", "none")) == 15
     assert document.worker == "w-1"
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 4096, 4097, 5000, 128 * 1024, 128 * 1024 + 1])
+def test_the_checksum_of_parts_is_that_of_all_their_bytes(size_bytes):
+    content = np.random.default_rng(size_bytes).bytes(size_bytes)
+    for part in (content, bytearray(content), memoryview(content)):
+        assert payload_crc32([b"head", part, b"tail"]) == zlib.crc32(b"head" + content + b"tail")
