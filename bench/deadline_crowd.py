@@ -20,6 +20,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from broker.address import parse_url
 from broker.reactor import Reactor
 from broker.road import Delivery, RoadState, Traffic
 from broker.session import Session
@@ -91,6 +92,7 @@ class Crowd:
 
     def __init__(self, names: list[str], *, url: str, site: str, worker: str, frame: Frame) -> None:
         self._site, self._worker, self._frame = site, worker, frame
+        self.names, self.port = names, parse_url(url).port
         self._open = ExitStack()
         reactor = self._open.enter_context(Reactor(name="crowd"))
         self._headsets = {name: self._connect(name, url=url, reactor=reactor) for name in names}
@@ -105,6 +107,11 @@ class Crowd:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.__exit__(kind, error, trace)
+
+    @property
+    def road(self) -> Session:
+        """One headset's, to hear more on it."""
+        return self._headsets[self.names[0]].road
 
     @property
     def unsent(self) -> int:

@@ -3,7 +3,8 @@
 import pytest
 
 from bench.deadline_crowd import Asked
-from bench.deadline_overload import Cell, jain, judge
+from bench.deadline_overload import Cell
+from bench.deadline_overload_judge import jain, judge
 
 S, MS = 1_000_000_000, 1_000_000
 NAMES = ["a", "b"]
