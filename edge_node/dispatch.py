@@ -45,7 +45,8 @@ class Dispatch:
         self._answers, self._moments = answers, moments
         self._on_switch = on_switch
         self.decisions = Decisions()
-        self.mode = Path.LOCAL  # of the newest frame
+        self.mode = Path.LOCAL  # the way of frames, which one alone may not take
+        self.way = Path.LOCAL  # of the newest frame
         self.switches = 0
         self.reason = "no frame was scheduled yet"  # of the newest decision
         self.left_ns: int | None = None  # when the newest frame left
@@ -93,7 +94,7 @@ class Dispatch:
         flight.rtt_ns = self._remote.rtt_ns(flight.worker)
         flight.p_on_time = decision.p_on_time
         self.decisions.note(flight, view, decision, policy=self._config.policy)
-        self._note_mode(flight, decision.path, decision.reason)
+        self._note_mode(flight, decision)
         self._out.begin(flight, captured, decision, now_ns=now_ns)
         if flight.remote is Stage.RUNNING:
             self.left_ns = now_ns
@@ -163,12 +164,13 @@ class Dispatch:
             self._kept_here = 0
             self._local.perception.times.forget_parts()
 
-    def _note_mode(self, flight: Flight, path: Path, reason: str) -> None:
-        flight.mode, flight.reason, self.reason = path, reason, reason
-        if path is not self.mode:
+    def _note_mode(self, flight: Flight, decision: Decision) -> None:
+        flight.mode = self.way = decision.path
+        flight.reason = self.reason = decision.reason
+        if decision.mode is not self.mode:
             self.switches += 1
-            self._on_switch(flight, self.mode, reason)
-            self.mode = path
+            self._on_switch(flight, self.mode, decision.reason)
+            self.mode = decision.mode
 
 
 def _p_remote(view: LinkView, decision: Decision) -> float | None:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from edge_node.decide import Path, Rung
 from edge_node.estimates.clock import Legs
 from edge_node.estimates.forecast import Forecast
-from edge_node.estimates.route import ReplySample, Route
+from edge_node.estimates.reply_sample import ReplySample
+from edge_node.estimates.route import Route
 from edge_node.estimates.work import PING
 from edge_node.picture_sizes import FIRST_QUALITY, PictureSizes
 from edge_node.replies import RemoteReply

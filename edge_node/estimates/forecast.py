@@ -17,19 +17,32 @@ class Forecast:
     predicted_ns: int
     samples: int
     prior_on_time: float
-    stalled: (
-        bool  # the link is silent and something overdue: ``errors`` are of requests that left at such moments
+    overdue_ns: int | None = (
+        None  # the link is silent, something is overdue by so much: ``errors`` are of such moments
     )
     errors: Picture  # of what was answered: by how much answers came later (or earlier) than they had been predicted
     legs: Legs | None = None
     p_refused: float = 0.0  # the chance that the worker will not
 
+    @property
+    def stalled(self) -> bool:
+        """Whether something is overdue, and nothing else was heard meanwhile."""
+        return self.overdue_ns is not None
+
     def p_at(self, budget_ns: int) -> float:
         """The probability that the answer is here within the budget."""
         if budget_ns <= 0:
             return 0.0
-        share = self.errors.share_below(budget_ns - self.predicted_ns)
-        return (1.0 - self.p_refused) * (self.prior_on_time if share is None else share)
+        slack_ns = budget_ns - self.predicted_ns
+        prior = self._prior(slack_ns)
+        share = self.errors.share_below(slack_ns, prior_share=prior)
+        return (1.0 - self.p_refused) * (prior if share is None else share)
+
+    def _prior(self, slack_ns: int) -> float:
+        """Where little is known: a silence that has lasted so long lasts as long again in half of all cases (Lindy)."""
+        if self.overdue_ns is None:
+            return self.prior_on_time
+        return 0.0 if slack_ns <= 0 else slack_ns / (slack_ns + self.overdue_ns)
 
     def at(self, fraction: float) -> int:
         """The time that this fraction of answers needs at most; ``NEVER_NS`` where that many do not come."""

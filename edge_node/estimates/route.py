@@ -17,54 +17,26 @@ from edge_node.estimates.clock import ClockOffset, Legs
 from edge_node.estimates.drift import Drift, Guesses
 from edge_node.estimates.forecast import Forecast
 from edge_node.estimates.refusals import RefusalRate
+from edge_node.estimates.reply_sample import ReplySample
 from edge_node.estimates.rtt import RttEstimator
+from edge_node.estimates.silence import Silence
 from edge_node.estimates.sketch import DecayedSketch, Picture
 from edge_node.estimates.work import PING, HostTimes, WorkerTimes
 
 NS_PER_S = 1_000_000_000
 ERRORS_HALF_LIFE_NS = 10 * NS_PER_S
 ERRORS_LIMIT = 256  # eight seconds at 30 fps
-STALLED_HALF_LIFE_NS = 60 * NS_PER_S  # stalls are rarer than frames
-STALLED_LIMIT = 128
-PATIENCE = 0.95  # of answers: what takes longer than this share of them is overdue
-LEAST_PATIENCE_NS, MOST_PATIENCE_NS = 5_000_000, 100_000_000
 PRIOR_ON_TIME = 0.1  # of a worker nobody has heard of
 PRIOR_WEIGHT = 1.0  # samples
 PING_WEIGHT = 0.25  # a ping neither queues nor runs at the worker
+RUN_ERRORS = (
+    12  # newest errors of what was expected of worker and host, by which a ping's may have been off too
+)
+PRIOR_RUN_ERRORS_NS = (-4_000_000, 3_000_000, -2_000_000, 8_000_000, 0)
 MAX_PENDING = 256
 KEEP_AT_LEAST = 3  # newest samples kept over a change
 BUNCHED = 0.5  # of the time between two requests: answers closer together than that were held up together
 RATIO_UNIT = 1_000_000  # what "as predicted" is to the change points
-
-
-@dataclass(slots=True, kw_only=True)
-class ReplySample:
-    """One answer: sizes in bytes, times in nanoseconds. ``worker_*_ns`` are of the worker's clock, where it said them.
-
-    ``way`` is a ``Path``, or ``PING`` for a probe.
-    """
-
-    frame_id: int
-    payload_bytes: int
-    result_bytes: int
-    sent_ns: int
-    heard_ns: int
-    queue_ns: int
-    decode_ns: int
-    run_ns: int
-    way: str
-    worker_received_ns: int | None = None
-    worker_replied_ns: int | None = None
-
-    @property
-    def total_ns(self) -> int:
-        """From sending to hearing."""
-        return max(0, self.heard_ns - self.sent_ns)
-
-    @property
-    def transport_ns(self) -> int:
-        """The total less what the worker spent."""
-        return max(0, self.total_ns - self.queue_ns - self.decode_ns - self.run_ns)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,6 +47,7 @@ class _Pending:
     transfer_ns: int
     sent_ns: int
     stalled: bool  # whether the link was silent when it left
+    errors: DecayedSketch  # of its like
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,8 +65,9 @@ class _Moment:
     now_ns: int
     guesses: Guesses
     drift_ns: int
-    stalled: bool
-    errors: Picture
+    overdue_ns: int | None
+    errors: DecayedSketch
+    picture: Picture
     samples: int
     p_refused: float
     work_ns: dict[str, int]  # by way, of the worker and this host, as far as it was asked for
@@ -118,13 +92,9 @@ class Route:
         self._errors = DecayedSketch(
             ERRORS_HALF_LIFE_NS, ERRORS_LIMIT, prior_share=PRIOR_ON_TIME, prior_weight=PRIOR_WEIGHT
         )
-        self._stalled_errors = DecayedSketch(
-            STALLED_HALF_LIFE_NS, STALLED_LIMIT, prior_share=PRIOR_ON_TIME, prior_weight=PRIOR_WEIGHT
-        )
+        self._silence = Silence(prior_weight=PRIOR_WEIGHT)
+        self._run_errors_ns = deque(PRIOR_RUN_ERRORS_NS, maxlen=RUN_ERRORS)
         self._moment: _Moment | None = None  # the last one looked at, until something is learned
-        self._heard_ns = 0
-        self._took_ns = 0  # the newest answer
-        self._lost = False  # something, and nothing was heard since it left
         self._last = (0, 0)  # when the newest answered request left and when it was answered
         self._newest: deque[_Answer] = deque(maxlen=MOST_RUN)
         self._pending: OrderedDict[tuple[bool, int], _Pending] = OrderedDict()
@@ -141,12 +111,13 @@ class Route:
         self.rtt.add(sample.transport_ns)
         self._tell_legs(sample, now_ns=now_ns)
         pending = self._pending.pop((sample.way == PING, sample.frame_id), None)
-        self._heard_ns, self._lost = now_ns, False
-        if pending is None:
+        took_ns = None if pending is None else max(0, now_ns - pending.sent_ns)
+        self._silence.heard(now_ns, took_ns=took_ns)
+        if pending is None or took_ns is None:
             return
-        errors = self._stalled_errors if pending.stalled else self._errors
-        took_ns = self._took_ns = max(0, now_ns - pending.sent_ns)
-        errors.add(took_ns - pending.predicted_ns, now_ns=now_ns, weight=_weight(sample.way == PING))
+        ping = sample.way == PING
+        error_ns = took_ns - pending.predicted_ns + (self._next_run_error_ns() if ping else 0)
+        pending.errors.add(error_ns, now_ns=now_ns, weight=_weight(ping))
         if not pending.stalled:
             self._learn(sample, pending, took_ns=took_ns, now_ns=now_ns)
 
@@ -157,10 +128,16 @@ class Route:
             self._drift.add(took_ns - pending.plain_ns, pending.guesses, now_ns=now_ns)
         self.host.add(sample.way, max(0, took_ns - sample.total_ns))
         if sample.way != PING:
+            self._run_errors_ns.append(took_ns - sample.transport_ns - work_ns)
             self._refusal_rate.add(refused=False, now_ns=now_ns)
             self.worker.on_queue(sample.queue_ns, now_ns=now_ns)
             self.worker.on_run(sample.way, sample.decode_ns + sample.run_ns)
         self._learn_link(sample, work_ns=work_ns, took_ns=took_ns, now_ns=now_ns)
+
+    def _next_run_error_ns(self) -> int:
+        """A ping tells of the link alone: a frame sent in its place would have been off by an error of worker and host too."""
+        self._run_errors_ns.rotate(-1)
+        return self._run_errors_ns[-1]
 
     def _learn_link(self, sample: ReplySample, *, work_ns: int, took_ns: int | None, now_ns: int) -> None:
         """``work_ns`` was expected of the worker and this host; no ``took_ns``: it refused."""
@@ -185,10 +162,8 @@ class Route:
             return
         self._moment = None
         self.rtt.on_timeout()
-        same_silence = self._lost  # as the loss before: one stall takes several, and is no new rate of losses
-        self._lost = self._lost or pending.sent_ns >= self._heard_ns
-        errors = self._stalled_errors if pending.stalled else self._errors
-        errors.add_loss(now_ns=now_ns, weight=_weight(ping))
+        same_silence = self._silence.lost(sent_ns=pending.sent_ns, predicted_ns=pending.predicted_ns)
+        pending.errors.add_loss(now_ns=now_ns, weight=_weight(ping))
         if not (pending.stalled or same_silence) and self._level.add_loss():
             keep = max(KEEP_AT_LEAST, self._level.run)
             self._errors.reset(keep=keep)
@@ -209,7 +184,7 @@ class Route:
             self.refusals[reason] += 1
             if pending is None or not pending.stalled:
                 self._refusal_rate.add(refused=True, now_ns=now_ns)
-        self._heard_ns, self._lost = now_ns, False
+        self._silence.heard(now_ns)
         if pending is not None and not pending.stalled:
             work_ns = pending.plain_ns - pending.transfer_ns
             self._learn_link(sample, work_ns=work_ns, took_ns=None, now_ns=now_ns)
@@ -230,24 +205,20 @@ class Route:
             predicted_ns=max(0, transfer_ns + self._work_ns(moment, way) + moment.drift_ns),
             samples=moment.samples,
             prior_on_time=PRIOR_ON_TIME,
-            stalled=moment.stalled,
-            errors=moment.errors,
+            overdue_ns=moment.overdue_ns,
+            errors=moment.picture,
             legs=self.legs,
             p_refused=moment.p_refused,
         )
 
     def is_stalled(self, *, now_ns: int) -> bool:
         """Whether nothing at all was heard since something was lost, or while the oldest request is overdue."""
-        if self._lost or not self._pending:
-            return self._lost
-        oldest = next(iter(self._pending.values()))
-        silent_ns = now_ns - max(self._heard_ns, oldest.sent_ns)
-        # where the newest answer took longer than predicted the next may too: that is another level, and no silence
-        due_ns = max(oldest.predicted_ns, min(self._took_ns, MOST_PATIENCE_NS))
-        if silent_ns <= due_ns + LEAST_PATIENCE_NS:
-            return False
-        error_ns = self._errors.at(PATIENCE, now_ns=now_ns)
-        return error_ns is not None and silent_ns > due_ns + min(error_ns, MOST_PATIENCE_NS)
+        return self._overdue_ns(now_ns) is not None
+
+    def _overdue_ns(self, now_ns: int) -> int | None:
+        pending = next(iter(self._pending.values()), None)
+        oldest = None if pending is None else (pending.sent_ns, pending.predicted_ns)
+        return self._silence.overdue_ns(oldest, errors=self._errors, now_ns=now_ns)
 
     def _expect(self, payload_bytes: int, way: str, *, now_ns: int) -> _Pending:
         moment = self._at(now_ns)
@@ -259,7 +230,8 @@ class Route:
             predicted_ns=max(0, transfer_ns + work_ns + moment.drift_ns),
             transfer_ns=transfer_ns,
             sent_ns=now_ns,
-            stalled=moment.stalled,
+            stalled=moment.overdue_ns is not None,
+            errors=moment.errors,
         )
 
     def _at(self, now_ns: int) -> _Moment:
@@ -267,14 +239,15 @@ class Route:
         moment = self._moment
         if moment is None or moment.now_ns != now_ns:
             guesses = self._drift.guesses(now_ns=now_ns)
-            stalled = self.is_stalled(now_ns=now_ns)
-            errors = self._stalled_errors if stalled else self._errors
+            overdue_ns = self._overdue_ns(now_ns)
+            errors = self._errors if overdue_ns is None else self._silence.errors(overdue_ns)
             self._moment = moment = _Moment(
                 now_ns=now_ns,
                 guesses=guesses,
                 drift_ns=self._drift.best(guesses),
-                stalled=stalled,
-                errors=errors.picture(now_ns=now_ns),
+                overdue_ns=overdue_ns,
+                errors=errors,
+                picture=errors.picture(now_ns=now_ns),
                 samples=len(errors),
                 p_refused=self._refusal_rate.at(now_ns),
                 work_ns={},

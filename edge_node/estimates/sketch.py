@@ -52,14 +52,15 @@ class Picture:
         where = bisect_left(self._cumulated, fraction * self._total)
         return self._values[min(where, len(self._values) - 1)]
 
-    def share_below(self, value_ns: int) -> float | None:
-        """The share of the weight at or below a value, drawn towards the prior."""
+    def share_below(self, value_ns: int, *, prior_share: float | None = None) -> float | None:
+        """The share of the weight at or below a value, drawn towards the prior, or the one that is given."""
         if not self._values:
             return None
         where = bisect_right(self._values, value_ns if value_ns < NEVER_NS else NEVER_NS - 1)
         below = sum(self._weights[:where]) * self._faded
         prior = self._prior_weight
-        return (below + prior * self._prior_share) / (self._total * self._faded + prior)
+        share = self._prior_share if prior_share is None else prior_share
+        return (below + prior * share) / (self._total * self._faded + prior)
 
 
 class DecayedSketch:

@@ -4,6 +4,8 @@ A queue is a matter of now: what was said of it halves every second that nothing
 Reads no clock.
 """
 
+from collections import Counter
+
 QUEUE_HALF_LIFE_NS = 1_000_000_000
 QUEUE_GAIN = 0.5
 RUMOUR_AFTER_NS = (
@@ -12,6 +14,7 @@ RUMOUR_AFTER_NS = (
 RUN_GAIN = 1 / 8
 HOST_GAIN = 1 / 8
 PRIOR_RUN_NS = 10_000_000
+PRIOR_RUNS = 0.5  # the first real run weighs twice as much as what was believed of it
 PING = "ping"  # answered before anything queues or runs
 
 
@@ -24,6 +27,7 @@ class WorkerTimes:
         self._said_at_ns = 0
         self._own_word_ns: int | None = None
         self._runs_ns: dict[str, float] = {}
+        self._ran: Counter[str] = Counter()
 
     def on_queue(self, queue_ns: int, *, now_ns: int) -> None:
         """The worker said how long something of ours waited."""
@@ -43,8 +47,10 @@ class WorkerTimes:
 
     def on_run(self, way: str, run_ns: int) -> None:
         """The worker decoded and ran for so long."""
-        known = self._runs_ns.get(way)
-        self._runs_ns[way] = float(run_ns) if known is None else known + RUN_GAIN * (run_ns - known)
+        known_ns = float(self.run_ns(way))
+        self._ran[way] += 1
+        gain = max(RUN_GAIN, 1 / (self._ran[way] + PRIOR_RUNS))
+        self._runs_ns[way] = known_ns + gain * (run_ns - known_ns)
 
     def queue_ns(self, *, now_ns: int) -> int:
         """How long a request sent now should wait at the worker."""

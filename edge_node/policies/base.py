@@ -120,6 +120,7 @@ class Considered:
     p_remote: float = 0.0
     samples: int = 0
     loss: float = 0.0
+    unsure: bool = False  # turned down for its chance
 
     @property
     def cost(self) -> float:
@@ -132,7 +133,7 @@ class Decision:
     """Where one frame goes first. ``worker`` is set where it leaves; ``ask`` is who shall prove the placement.
 
     ``duplicate``: begin a whole run here at once too; ``hedge_at_ns``: begin it then, if that is earlier than the
-    latest safe start. ``quality`` of the JPEG that leaves; None for the configured one. ``energy_j`` on the headset, as
+    latest safe start. ``held``: the way of frames that is kept, though this one stays. ``quality`` of the JPEG that leaves; None for the configured one. ``energy_j`` on the headset, as
     expected. ``considered``: what else was weighed.
     """
 
@@ -146,6 +147,12 @@ class Decision:
     quality: int | None = None
     energy_j: float | None = None
     considered: tuple[Considered, ...] = ()
+    held: Path | None = None
+
+    @property
+    def mode(self) -> Path:
+        """The way of frames as it lasts."""
+        return self.path if self.held is None else self.held
 
 
 class Policy(Protocol):
@@ -164,9 +171,9 @@ class Policy(Protocol):
         """Whether pings should be sent now."""
 
 
-def stay(reason: str) -> Decision:
+def stay(reason: str, *, held: Path | None = None) -> Decision:
     """Compute the frame here."""
-    return Decision(path=Path.LOCAL, worker=None, reason=reason)
+    return Decision(path=Path.LOCAL, worker=None, reason=reason, held=held)
 
 
 def blocked_by(view: LinkView) -> str | None:

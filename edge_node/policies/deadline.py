@@ -34,6 +34,7 @@ class DeadlinePolicy:
         self._berth = Berth()
         self._ladder = Ladder()
         self._frame_ns = FIRST_FRAME_NS
+        self._borne = False  # the newest frame goes a way that promises too little
         self._deadline_ns = 0  # of the frame before
 
     def decide(self, view: LinkView) -> Decision:
@@ -42,7 +43,7 @@ class DeadlinePolicy:
             return stay("tiers allow nothing but local")
         if blocked := blocked_by(view):
             self._steps.block(view.now_ns)
-            return stay(blocked)
+            return stay(blocked, held=self._steps.at)
         self._steps.unblock()
         if view.local is None or not (view.offloads or view.part):
             return stay("nothing is known of the link")
@@ -50,6 +51,7 @@ class DeadlinePolicy:
         rows = candidates(view, self._limits, local=view.local)
         self._judge(rows, view)
         wanted = best(rows)
+        self._borne = False
         taken = self._settle(rows, wanted, view.now_ns)
         return self._decision(rows, taken, _reason(rows, taken, wanted), view)
 
@@ -99,6 +101,10 @@ class DeadlinePolicy:
         steps = self._steps
         last = best([row for row in rows if row.path is steps.at])
         if wanted is None or (last is None and steps.at is not Path.LOCAL):
+            borne = self._bearable(rows)
+            if borne is not None and steps.bear(now_ns):
+                self._borne = True
+                return borne
             steps.fall(now_ns)
             return rows[0]
         if wanted is last and wanted.path is Path.LOCAL:
@@ -114,6 +120,14 @@ class DeadlinePolicy:
             taken = wanted
             self._ladder = Ladder()
         return self._on_rung(rows, taken, now_ns)
+
+    def _bearable(self, rows: list[Considered]) -> Considered | None:
+        """The surest picture of those that were turned down for their chance alone, where pictures leave."""
+        if self._steps.at is not Path.OFFLOAD:
+            return None
+        return max(
+            (row for row in rows if row.path is Path.OFFLOAD and row.unsure), key=_p_remote, default=None
+        )
 
     def _on_rung(self, rows: list[Considered], taken: Considered, now_ns: int) -> Considered:
         if taken.path is not Path.OFFLOAD:
@@ -147,17 +161,24 @@ class DeadlinePolicy:
     def _duplicate(self, taken: Considered, view: LinkView) -> tuple[bool, float]:
         """Whether a whole run begins here at once too, and the chance then.
 
-        Always for critical frames. For others where it is worth a token, and the chip has joules to spare.
+        Always for critical frames, and where a way is borne that makes a frame less sure than a run here alone. For
+        others where it is worth a token, and the chip has joules to spare.
         """
         if taken.path is not Path.OFFLOAD or view.local is None:
             return False, taken.p_on_time
         if view.critical:
             return True, taken.p_on_time
         with_two = 1 - (1 - taken.p_remote) * (1 - view.local.p_now)
+        if self._borne and taken.p_on_time < view.local.p_now:
+            return True, with_two
         spare = view.may_duplicate and not self._joule.scarce and not self._joule.heat
         if spare and with_two > taken.p_on_time + TOLERANCE:
             return True, with_two
         return False, taken.p_on_time
+
+
+def _p_remote(row: Considered) -> float:
+    return row.p_remote
 
 
 def _reason(rows: list[Considered], taken: Considered, wanted: Considered | None) -> str:

@@ -10,6 +10,7 @@ from edge_node.policies.base import Considered, Path
 from schemas.deployments import Weights
 
 LEAST_SAMPLES = 3  # of the link, before it is believed
+WORTH = 0.2  # a tenth of a chance more, where half a chance is asked
 NAMES = {Path.LOCAL: "staying", Path.OFFLOAD: "a picture", Path.SPLIT: "the split"}
 
 
@@ -21,17 +22,23 @@ def score(rows: Iterable[Considered], weights: Weights, *, joule_price: float) -
 
 
 def turn_down_the_unlikely(
-    rows: Iterable[Considered], *, floor: float, floor_here: float, here: Path
+    rows: Sequence[Considered], *, floor: float, floor_here: float, here: Path
 ) -> None:
-    """Of ways that leave: those the link does not promise enough for. ``here``: where the last frame went."""
+    """Of ways that leave: those the link does not promise enough for. ``here``: where the last frame went.
+
+    A frame that has little to lose here leaves for less: if that makes it surer by ``WORTH`` of what is asked. The
+    first row is the run here.
+    """
+    staying = rows[0].p_on_time
     for row in rows:
         if row.why_not or row.path is Path.LOCAL:
             continue
         asked = floor_here if row.path is here else floor
         if row.path is not here and row.samples < LEAST_SAMPLES:
             row.why_not = "too little is known of the link"
-        elif row.p_remote < asked:
+        elif row.p_remote < asked and row.p_on_time - staying < WORTH * asked:
             row.why_not = f"only {row.p_remote:.2f} to be back in time, asked are {asked:.2f}"
+            row.unsure = True
 
 
 def turn_down_the_less_sure(rows: Sequence[Considered], *, tolerance: float) -> None:
@@ -45,6 +52,7 @@ def turn_down_the_less_sure(rows: Sequence[Considered], *, tolerance: float) -> 
     for row in rows:
         if not row.why_not and row.p_on_time < surest.p_on_time - tolerance:
             row.why_not = f"{NAMES[surest.path]} is surer: {surest.p_on_time:.3f} against {row.p_on_time:.3f}"
+            row.unsure = True
 
 
 def best(rows: Iterable[Considered]) -> Considered | None:

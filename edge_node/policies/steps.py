@@ -1,6 +1,8 @@
 """Pure core: when a headset may change its way: slowly up, at once down, and never back and forth.
 
-A change is free where the way it leaves can be taken no longer. Any other change must have been the better one for a
+A way that promises too little is borne for a moment: one late answer is no reason to leave it, and whoever bears it
+begins a run here at once, so that it costs no frame. One that nobody can be reached by is kept for a second, while
+frames stay here. Any other change must have been the better one for a
 while: longer after every climb that was soon regretted, and longest where the way taken could go on. All changes together are at most ``MOST_SWITCHES`` a minute:
 leaving needs room for coming back as well. A link that was cut for a second or more is another matter: when it is
 back, nothing is held against it. Another quality of the picture is no change of the way.
@@ -15,6 +17,7 @@ SCORE_HOLD_NS = 3_000_000_000  # away from a way that could go on: a better scor
 MOST_SWITCHES, SWITCHES_WITHIN_NS = 6, 60_000_000_000
 CALM_NS = 30_000_000_000  # up so long without a fall, and the next climb is quick again
 CUT_NS = 1_000_000_000  # a link blocked for so long was cut; one that was not is only unsteady
+BEAR_NS = 200_000_000  # six frames: by then a late answer is here, and a slower link is known for one
 
 
 class Steps:
@@ -26,14 +29,16 @@ class Steps:
         self._up_since_ns = 0
         self._hold_ns = FIRST_HOLD_NS
         self._blocked_since_ns: int | None = None
+        self._borne_since_ns: int | None = None
         self._switches_ns: deque[int] = deque(maxlen=MOST_SWITCHES)
 
     def block(self, now_ns: int) -> None:
-        """Nobody can be reached."""
-        self.fall(now_ns)
+        """Nobody can be reached: the way is kept until the link counts as cut."""
+        self._wish_since_ns = self._borne_since_ns = None
         if self._blocked_since_ns is None:
             self._blocked_since_ns = now_ns
         if now_ns - self._blocked_since_ns >= CUT_NS:
+            self.fall(now_ns)
             self._hold_ns = FIRST_HOLD_NS
             self._switches_ns.clear()
 
@@ -41,9 +46,16 @@ class Steps:
         """Somebody can be reached."""
         self._blocked_since_ns = None
 
+    def bear(self, now_ns: int) -> bool:
+        """The way taken promises too little: whether that has to be borne for now."""
+        self._wish_since_ns = None
+        if self._borne_since_ns is None:
+            self._borne_since_ns = now_ns
+        return now_ns - self._borne_since_ns < BEAR_NS
+
     def fall(self, now_ns: int) -> None:
         """Come back: the way taken can be taken no longer, or nothing is better than staying."""
-        self._wish_since_ns = None
+        self._wish_since_ns = self._borne_since_ns = None
         if self.at is Path.LOCAL:
             return
         if now_ns - self._up_since_ns < CALM_NS:
@@ -52,12 +64,13 @@ class Steps:
 
     def keep(self, now_ns: int) -> None:
         """The way taken is still the best."""
-        self._wish_since_ns = None
+        self._wish_since_ns = self._borne_since_ns = None
         if self.at is not Path.LOCAL and now_ns - self._up_since_ns >= CALM_NS:
             self._hold_ns = FIRST_HOLD_NS
 
     def wish(self, path: Path, now_ns: int) -> str:
         """Another way is better now; empty where it is taken, else what is waited for."""
+        self._borne_since_ns = None
         if self._wish_since_ns is None:
             self._wish_since_ns = now_ns
         held_ns = now_ns - self._wish_since_ns

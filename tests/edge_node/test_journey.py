@@ -408,7 +408,7 @@ def test_in_a_black_hole_every_frame_is_answered_once_and_soon_none_leaves():
     assert sorted(line.frame_id for line in b.lines) == list(range(b.next_id))
     lost = [line for line in sorted(b.lines, key=lambda line: line.frame_id) if line.frame_id >= begin]
     assert {line.answer.outcome for line in lost} <= {Outcome.FRESH_ON_TIME, Outcome.CARRIED_ON_TIME}
-    assert 0 < len(b.uplink.frames) < 10
+    assert 0 < len(b.uplink.frames) < 15  # under half a second
     assert {line.answer.path for line in lost[-60:]} == {Path.LOCAL}
 
 

@@ -88,7 +88,7 @@ def test_one_of_whom_little_is_known_is_no_better_yet():
 def test_where_nobody_promises_enough_frames_stay_here():
     rider = Rider()
     rider.ride(2 * S, w_1=0.9, w_2=0.9)
-    assert rider.ask(w_1=0.1, w_2=0.2, hedged=0.1).path is Path.LOCAL
+    assert rider.ride(S, w_1=0.1, w_2=0.2, hedged=0.95).path is Path.LOCAL
 
 
 def test_as_sure_and_sooner_is_better_where_a_late_answer_begins_a_run_here():

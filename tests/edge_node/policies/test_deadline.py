@@ -1,4 +1,4 @@
-"""The policy ``deadline`` told chances: up slowly, down at once, and never back and forth. And two to compare with."""
+"""The policy ``deadline`` told chances: up slowly, down for a reason, never back and forth. And two to compare with."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -12,6 +12,7 @@ from edge_node.decide import POLICIES, Path
 from edge_node.policies.deadline import DOWN_SHARE, TOLERANCE
 from edge_node.policies.scoring import LEAST_SAMPLES
 from edge_node.policies.steps import (
+    BEAR_NS,
     CALM_NS,
     CUT_NS,
     FIRST_HOLD_NS,
@@ -37,7 +38,7 @@ class Rider:
 
     def ask(self, p=0.9, *, step_ns=FRAME_NS, **fields):
         decision = self.policy.decide(view(p, now_ns=self.now_ns, **fields))
-        up = decision.path is Path.OFFLOAD
+        up = decision.mode is Path.OFFLOAD
         if up is not self.up:
             (self.climbs if up else self.falls).append(self.now_ns)
             self.up = up
@@ -56,6 +57,12 @@ class Rider:
         while self.ask(p).path is Path.LOCAL:
             assert self.now_ns < begun_ns + limit_ns, "it never leaves"
         return self.climbs[-1] - begun_ns
+
+    def fall(self, p=0.0):
+        """A bad chance that lasts."""
+        while self.ask(p).path is not Path.LOCAL:
+            pass
+        return self
 
 
 UNKNOWN = {
@@ -104,13 +111,42 @@ def test_one_bad_chance_on_the_way_up_starts_the_wait_again():
     assert rider.climbs[0] - again_ns >= FIRST_HOLD_NS
 
 
-def test_it_falls_at_the_first_bad_chance_and_probes_again():
+def test_it_falls_when_a_bad_chance_lasts_and_probes_again():
     rider = Rider()
     rider.ride_until_up()
-    decision = rider.ask(0.1)
+    begun_ns = rider.now_ns
+    decision = rider.fall(0.1).ask(0.1)
+    assert BEAR_NS <= rider.falls[0] - begun_ns < BEAR_NS + FRAME_NS
     assert (decision.path, decision.worker) == (Path.LOCAL, None)
     assert "only 0.10" in decision.reason
     assert rider.policy.wants_probes()
+
+
+def test_bad_chances_for_a_moment_are_borne_one_by_one():
+    rider = Rider()
+    rider.ride_until_up()
+    for _ in range(100):
+        rider.ask(0.9)
+        rider.ride(0.1, BEAR_NS - FRAME_NS)
+    assert rider.falls == []
+
+
+@pytest.mark.parametrize(("p_hedged", "duplicate"), [(0.95, False), (0.8, True)])
+def test_a_frame_that_is_borne_is_as_sure_as_one_that_stays_by_its_own_run_at_once_where_need_be(
+    p_hedged, duplicate
+):
+    rider = Rider(duplicates_per_s=0, duplicates_burst=0)
+    rider.ride_until_up()
+    decision = rider.ask(0.1, p_now=0.95, p_hedged=p_hedged)
+    assert (decision.path, decision.duplicate) == (Path.OFFLOAD, duplicate)
+    assert decision.p_on_time >= 0.95
+
+
+def test_a_frame_that_has_little_to_lose_here_leaves_for_less_and_none_floods_a_dead_link():
+    rider = Rider().ride(0.2, S, p_now=0.05, p_hedged=0.05)
+    assert rider.up
+    assert not Rider().ride(0.2, S, p_now=0.95, p_hedged=0.95).up
+    assert not Rider().ride(0.05, S, p_now=0.0, p_hedged=0.0).up
 
 
 @pytest.mark.parametrize("p", [FLOOR * DOWN_SHARE, 0.9 * FLOOR, FLOOR - 1e-9])
@@ -121,7 +157,7 @@ def test_between_the_two_floors_a_frame_goes_where_the_last_one_went(p):
     above.ride_until_up()
     above.ride(p, 3 * S)
     assert above.falls == []
-    assert above.ask(FLOOR * DOWN_SHARE - 1e-9).path is Path.LOCAL
+    assert above.ride(FLOOR * DOWN_SHARE - 1e-9, 2 * BEAR_NS).falls
 
 
 def test_the_floor_itself_is_enough_to_go_up():
@@ -133,7 +169,7 @@ def test_the_wait_doubles_after_every_quick_fall_up_to_a_bound():
     for _ in range(9):
         waits_ns.append(rider.ride_until_up())
         rider.now_ns = max(rider.now_ns, rider.climbs[-1] + 29 * S)  # so that there is room for it
-        rider.ask(0.0)
+        rider.fall()
     holds_ns = [min(MOST_HOLD_NS, FIRST_HOLD_NS << number) for number in range(9)]
     for wait_ns, hold_ns in zip(waits_ns, holds_ns, strict=True):
         assert hold_ns <= wait_ns < hold_ns + FRAME_NS
@@ -144,11 +180,11 @@ def test_a_calm_time_above_makes_the_next_climb_quick_again():
     rider = Rider()
     for _ in range(2):
         rider.ride_until_up()
-        rider.ask(0.0)
+        rider.fall()
     assert rider.ride_until_up() >= 4 * FIRST_HOLD_NS
     rider.ride(0.9, CALM_NS + FRAME_NS)
     rider.now_ns += SWITCHES_WITHIN_NS
-    rider.ask(0.0)
+    rider.fall()
     assert rider.ride_until_up() < FIRST_HOLD_NS + FRAME_NS
 
 
@@ -159,13 +195,32 @@ def worn_out():
     rider = Rider()
     for _ in range(CLIMBS):
         rider.ride_until_up()
-        rider.ask(0.0)
+        rider.fall()
     return rider
 
 
 def test_a_link_that_was_cut_has_nothing_held_against_it():
     rider = worn_out().ride(0.0, CUT_NS + 2 * FRAME_NS, ready=False)
     assert rider.ride_until_up() < FIRST_HOLD_NS + FRAME_NS
+
+
+def test_a_way_is_kept_while_its_link_is_blocked_for_a_moment_though_frames_stay():
+    rider = Rider()
+    rider.ride_until_up()
+    for _ in range(100):
+        decision = rider.ask(ready=False)
+        assert (decision.path, decision.mode, decision.duplicate) == (Path.LOCAL, Path.OFFLOAD, False)
+        rider.ride(0.9, CUT_NS - 3 * FRAME_NS, ready=False)
+        assert rider.ask().path is Path.OFFLOAD
+    assert rider.falls == []
+
+
+def test_a_way_whose_link_is_cut_is_left_once():
+    rider = Rider()
+    rider.ride_until_up()
+    rider.ride(0.9, 5 * S, ready=False)
+    assert len(rider.falls) == 1
+    assert rider.policy.wants_probes()
 
 
 def test_a_link_that_was_blocked_for_a_moment_is_only_unsteady():

@@ -82,13 +82,14 @@ def check_one(decision, told, config):
         assert decision.path is Path.LOCAL
         return
     (row,) = taken
+    here = decision.considered[0]
     assert (row.path, row.worker, row.quality) == (decision.path, decision.worker, decision.quality)
     assert all(0 <= row.p_on_time <= 1 and row.energy_j >= 0 for row in decision.considered)
     if decision.path is Path.LOCAL:
         assert not decision.duplicate
         return
     assert decision.path.value in config.tiers
-    assert row.p_remote >= DOWN_SHARE * config.on_time_floor
+    assert row.p_remote >= DOWN_SHARE * config.on_time_floor or row.unsure or row.p_on_time > here.p_on_time
     if decision.path is Path.SPLIT:
         assert not told.critical
         assert not told.part.reason
@@ -111,9 +112,9 @@ def test_a_decision_is_one_of_its_rows_and_within_what_the_operator_allows(field
             blocked_ns = blocked_ns + FRAME_NS if blocked else 0
             if blocked_ns > CUT_NS:
                 clean_ns = now_ns
-            if decision.path is not before:
+            if decision.mode is not before:
                 switches.append(now_ns)
-                before = decision.path
+                before = decision.mode
             lately = [at for at in switches if at > max(now_ns - SWITCHES_WITHIN_NS, clean_ns)]
             assert len(lately) <= MOST_SWITCHES
             now_ns += FRAME_NS
