@@ -19,6 +19,7 @@ from bench.deadline_frames import Frames, frames_of, joined
 from bench.deadline_grid_aims import judged
 from bench.deadline_grid_rows import BLOCK_FRAMES, Ran, pooled, row
 from bench.deadline_traces import Trace, traces
+from bench.world.facts import assumptions
 from bench.world.load import Load
 from bench.world.run import Setting, simulate
 from edge_node.decide import POLICIES
@@ -101,6 +102,7 @@ def measure(*, scale: str = "quick", progress: Callable[[str], None] = print) ->
         "block_s": BLOCK_FRAMES / FPS,
         "traces": [{"trace": trace.name, "assumed": trace.assumed} for trace in found],
         "practised_runs": PRACTISED_RUNS,
+        "world": assumptions(),
         "traces_missing": missing,
         "policies_left_out": LEFT_OUT,
         "agreement": None if agreement is None else agreement.as_dict(),

@@ -55,9 +55,9 @@ class JobDraws(random.Random):
         self._draws = draws
         self._frame_id, self._turn = 0, 0
 
-    def about(self, frame_id: int) -> None:
-        """Draw for this frame from now on."""
-        self._frame_id, self._turn = frame_id, 0
+    def about(self, frame_id: int, *, done: int = 0) -> None:
+        """Draw for this frame from now on, as if so many draws had been made: those of parts that it does not run."""
+        self._frame_id, self._turn = frame_id, done
 
     def random(self) -> float:
         """The next draw of this frame."""

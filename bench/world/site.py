@@ -25,6 +25,8 @@ RUN_MS = (
     18.0,
 )  # a site worker with a small GPU, at the fractions of a device class
 DECODE_NS = 700_000
+SLOTS = 2
+HOP_NS = 450_000  # of the broker
 Reply = Callable[[Request, str, int, int, int], None]  # request, refusal, queue and run in ns, retry in ms
 
 
@@ -49,7 +51,7 @@ class Fault:
 class Broker:
     """Hands messages on. A killed one loses what reaches it, a stopped one keeps it until it goes on."""
 
-    def __init__(self, faults: tuple[Fault, ...], *, hop_ns: int = 450_000) -> None:
+    def __init__(self, faults: tuple[Fault, ...], *, hop_ns: int = HOP_NS) -> None:
         self._kills = [fault for fault in faults if fault.kind == "broker-kill"]
         self._stops = [fault for fault in faults if fault.kind == "broker-stop"]
         self._hop_ns = hop_ns
@@ -65,7 +67,9 @@ class Broker:
 class Worker:
     """One worker: the real line, and slots that only take time."""
 
-    def __init__(self, agenda: Agenda, *, draws: Draws, faults: tuple[Fault, ...], slots: int = 2) -> None:
+    def __init__(
+        self, agenda: Agenda, *, draws: Draws, faults: tuple[Fault, ...], slots: int = SLOTS
+    ) -> None:
         self._agenda = agenda
         self._draws = draws
         self._kills = [fault for fault in faults if fault.kind == "worker-kill"]

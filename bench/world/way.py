@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.world.agenda import Agenda, Draws
 from bench.world.hands import shows
-from bench.world.site import DECODE_NS, Broker, Worker
+from bench.world.site import DECODE_NS, SLOTS, Broker, Worker
 from broker.backoff import Backoff
 from broker.pulse import Pulse, PulseLimits, Verdict
 from cloud_worker.aging import Aging
@@ -240,7 +240,7 @@ class Way:
                     software="1.0.0",
                     tasks=("hands",),
                     models={"hands": "f" * 64},
-                    slots=2,
+                    slots=SLOTS,
                     sent_ms=1,
                 )
             )

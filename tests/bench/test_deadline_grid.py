@@ -1,5 +1,7 @@
 """Policies side by side: pairs of blocks, the columns behind a row, traces, and aims that can fail."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,10 @@ from bench.deadline_grid_aims import judged
 from bench.deadline_grid_rows import Ran, joules, pooled
 from bench.deadline_traces import RECORDED, recorded, step, traces, wifi_jitter
 from bench.paired import interval_of_difference
+from bench.world.agenda import Draws, JobDraws
+from bench.world.facts import assumptions
 from bench.world.run import Setting, simulate
+from bench.world.site import RUN_MS
 from edge_node.decide import Path
 from edge_node.energy import POWERS
 from headway.link_spec import LinkSpec, Window
@@ -68,16 +73,26 @@ def test_whatever_leaves_costs_joules_be_it_a_picture_a_shadow_of_one_or_a_ping(
     assert joules([learns], power=power) > counts["pictures"] * power.run_j(power.encode_ns)
 
 
-def test_runs_of_a_frame_cost_every_policy_the_same_whatever_it_asks_its_workers():
-    config = {
-        policy: SplitConfig.model_validate({"policy": policy}) for policy in ("local", "always-duplicate")
-    }
+def test_a_run_takes_its_frame_the_same_whatever_ran_before_and_whoever_is_asked():
+    """The landmark model's draw of a frame is the same with and without the palm detector before it."""
+    draws = JobDraws(Draws(3))
+    draws.about(7)
+    with_palm = [draws.random(), draws.random()]
+    draws.about(7, done=1)
+    assert draws.random() == with_palm[1]
     link = LinkSpec.even(delay_ms=60.0, cuts=(Window(at_s=2.0, for_s=4.0),))
     ended = []
-    for each in config.values():
-        seen, _ = simulate(Setting(link=link, config=each, frames=300))
+    for policy in ("local", "always-duplicate"):
+        config = SplitConfig.model_validate({"policy": policy})
+        seen, _ = simulate(Setting(link=link, config=config, frames=300))
         ended.append([f.answer.latency_ns for f in seen.flights if f.answer and f.answer.path is Path.LOCAL])
     assert np.isin(ended[0], ended[1]).mean() > 0.95
+
+
+def test_what_the_world_takes_for_granted_stands_beside_its_figures():
+    found = json.loads(json.dumps(assumptions()))
+    assert found["worker_run_ms"]["0.5"] == RUN_MS[2]
+    assert all(found.values())
 
 
 def test_cells_of_one_trace_are_drawn_together():
