@@ -139,6 +139,18 @@ class Dispatch:
         if is_wanted and not view.critical:
             self._duplicates.take(now_ns=view.now_ns)
 
+    def begins_early(self, flight: Flight, *, now_ns: int) -> bool:
+        """Whether a run begins before it must, as the policy asked: that costs a duplicate, and is withheld without one."""
+        if flight.hedge_at_ns is None or now_ns < flight.hedge_at_ns:
+            return False
+        if flight.critical:
+            return True
+        if not self._duplicates.has_one(now_ns=now_ns):
+            flight.hedge_at_ns = None
+            return False
+        self._duplicates.take(now_ns=now_ns)
+        return True
+
     def _local_view(self, flight: Flight, *, now_ns: int) -> LocalView:
         """What a whole run here could do for a frame, by how long such runs lately took."""
         perception, regions = self._local.perception, flight.regions

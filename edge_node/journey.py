@@ -266,10 +266,12 @@ class Journey:
             due_ns = min(due_ns, self._out.overdue_at_ns(flight))
         if flight.can_be_hedged:
             hedge_ns = self._moments.hedge_at_ns(flight, mode=self._dispatch.way)
-            if flight.hedge_now or now_ns >= hedge_ns:
+            must = flight.hedge_now or now_ns >= hedge_ns
+            if must or self._dispatch.begins_early(flight, now_ns=now_ns):
                 self.local.queue(flight, now_ns=now_ns)
-            elif hedge_ns < due_ns:
-                due_ns = hedge_ns
+            else:
+                early_ns = flight.hedge_at_ns
+                due_ns = min(due_ns, hedge_ns if early_ns is None else min(hedge_ns, early_ns))
         carry_ns = self._moments.carry_at_ns(flight)
         if now_ns >= carry_ns:
             self.answers.carry(flight, now_ns=now_ns)

@@ -65,7 +65,7 @@ class Moments:
         return flight.deadline_ns - self._worst_ns(flight) - tail_ns - self._kept_of(flight).for_a_run_ns
 
     def hedge_at_ns(self, flight: Flight, *, mode: Path) -> int:
-        """When a whole run is begun for a frame that nobody else has answered by then.
+        """When a whole run must be begun for a frame that nobody else has answered by then.
 
         ``mode``: of the newest frame; a next one that is computed here too wants the slot at its capture.
         """
@@ -77,7 +77,7 @@ class Moments:
                 newest_capture_ns=self._newest_ns,
                 interval_ns=self._interval_ns,
             )
-        return at_ns if flight.hedge_at_ns is None else min(at_ns, flight.hedge_at_ns)
+        return at_ns
 
     def carry_at_ns(self, flight: Flight) -> int:
         """When to stop waiting: a little before the deadline, or nearer to it where the result is held that comes by then."""

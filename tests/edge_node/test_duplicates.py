@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from edge_bench import Bench
+from edge_bench import MS, Bench
 
 from edge_node.decide import Decision, Path
 from edge_node.flight import frame_line
@@ -71,6 +71,40 @@ def test_critical_frames_and_what_must_begin_at_once_anyway_cost_no_token():
     b, policy = greedy_bench(duplicates_per_s=0, duplicates_burst=1, deadline_ms=10)
     answered_by_the_worker(b, 5)
     assert policy.seen == [(True, False)] * 5
+
+
+class Early(Greedy):
+    """Sends every frame, and wants its own run begun after 20 ms."""
+
+    def decide(self, view):
+        at_ns = view.now_ns + 20 * MS
+        return Decision(path=Path.OFFLOAD, worker=view.worker, reason="early", hedge_at_ns=at_ns)
+
+
+def begun_after_ms(b, frames):
+    """When the own runs of so many frames that nobody answers begin."""
+    begun = []
+    for _ in range(frames):
+        b.frame()
+        jobs, at_ns = len(b.starter.jobs), b.now_ns
+        while len(b.starter.jobs) == jobs:
+            b.wait(1)
+        begun.append((b.now_ns - at_ns) // MS)
+        b.wait(8)
+        b.local_done()
+        b.wait(100)
+    return begun
+
+
+def test_a_run_that_begins_before_it_must_costs_a_token_and_without_one_it_begins_when_it_must():
+    b = Bench(local_ms=8, reply_timeout_ms=5000, duplicates_per_s=0, duplicates_burst=2)
+    b.journey._dispatch.policy = Early()
+    early, again, *later = begun_after_ms(b, 4)
+    assert (early, again) == (20, 20)
+    assert all(after_ms > 30 for after_ms in later)
+    b = Bench(local_ms=8, reply_timeout_ms=5000, duplicates_burst=0, criticality={"hands": "critical"})
+    b.journey._dispatch.policy = Early()
+    assert begun_after_ms(b, 3) == [20] * 3
 
 
 def test_a_new_config_fills_no_budget_but_counts_by_its_own_numbers():
