@@ -32,6 +32,7 @@ class _Window:
     captured: int = 0
     skipped: int = 0
     host_late: int = 0
+    wasted_runs: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     paths: Counter[Path] = field(default_factory=Counter)
     latencies_ns: list[int] = field(default_factory=list)
@@ -77,6 +78,7 @@ class FrameTally:
         window.captured += flight.captured is not None
         window.skipped += flight.skipped
         window.host_late += flight.host_late
+        window.wasted_runs += flight.wasted_runs
         self.host_late += flight.host_late
         window.outcomes[answer.outcome] += 1
         window.paths[answer.path] += 1
@@ -116,6 +118,7 @@ class FrameTally:
             answered_split=window.paths[Path.SPLIT],
             switches=after[0] - before[0],
             host_late=window.host_late,
+            wasted_runs=window.wasted_runs,
             latency_p50_us=percentile(window.latencies_ns, 0.5) // NS_PER_US,
             latency_p99_us=percentile(window.latencies_ns, 0.99) // NS_PER_US,
             age_p99_us=percentile(window.ages_ns, 0.99) // NS_PER_US,

@@ -72,4 +72,5 @@ def mirror(telemetry: Telemetry, device: str) -> TelemetryMirror:
         simulated=telemetry.simulated,
         worker=telemetry.worker,
         model=telemetry.model,
+        wasted_runs=telemetry.wasted_runs,
     )

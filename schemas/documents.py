@@ -239,6 +239,7 @@ class TelemetryMirror(Reading):
     simulated: bool
     worker: Text
     model: Text
+    wasted_runs: Count = 0  # of headsets that count them
 
 
 Document = TypeVar("Document", bound=BaseModel)

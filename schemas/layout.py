@@ -201,6 +201,7 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
         Field("worker", "string", most=64),
         Field("model", "string", most=128),
         Field("answered_split", "uint"),
+        Field("wasted_runs", "uint"),
     )),
 )}
 

@@ -258,6 +258,7 @@ class Telemetry:
     worker: str = ""
     model: str = ""
     answered_split: int = 0
+    wasted_runs: int = 0  # ended well, here or elsewhere, and did not answer their frame
 
 
 DataMessage = Frame | Part | Audio | Ping | Result | Refusal | Telemetry

@@ -197,7 +197,14 @@ class Telemetry(object):
             return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
         return 0
 
-def TelemetryStart(builder): builder.StartObject(23)
+    # Telemetry
+    def WastedRuns(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(50))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+def TelemetryStart(builder): builder.StartObject(24)
 def Start(builder):
     return TelemetryStart(builder)
 def TelemetryAddHeader(builder, header): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(header), 0)
@@ -269,6 +276,9 @@ def AddModel(builder, model):
 def TelemetryAddAnsweredSplit(builder, answeredSplit): builder.PrependUint32Slot(22, answeredSplit, 0)
 def AddAnsweredSplit(builder, answeredSplit):
     return TelemetryAddAnsweredSplit(builder, answeredSplit)
+def TelemetryAddWastedRuns(builder, wastedRuns): builder.PrependUint32Slot(23, wastedRuns, 0)
+def AddWastedRuns(builder, wastedRuns):
+    return TelemetryAddWastedRuns(builder, wastedRuns)
 def TelemetryEnd(builder): return builder.EndObject()
 def End(builder):
     return TelemetryEnd(builder)

@@ -190,6 +190,7 @@ telemetries = st.builds(
     worker=texts(64),
     model=texts(128),
     answered_split=u32,
+    wasted_runs=u32,
 )
 messages = st.one_of(jpegs, raw_frames(), parts(), audios(), pings, results, refusals, telemetries)
 
