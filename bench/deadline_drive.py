@@ -71,7 +71,7 @@ class Drive:
             perception=Perception(self, accelerator=accelerator, prior_ns=LOCAL_PRIOR_MS * MS),
             remote=remote,
             config=SplitConfig.model_validate({"policy": policy, "deadline_ms": deadline_ms}),
-            on_line=self._land,
+            on_line=lambda flight: self._untimed(self._land, flight),
             on_switch=lambda flight, before, reason: None,  # noqa: ARG005 - names of the port
             new_trace=lambda: bytes(16),
         )
@@ -84,7 +84,8 @@ class Drive:
                 due_ns = frame_id * FRAME_NS
                 self._until(due_ns)
                 self._spent_ns = dict.fromkeys(PARTS, 0)
-                self._timed(DECIDING, self._schedule, frame_id, due_ns)
+                captured = Captured(image=self._image, ring_index=frame_id)
+                self._timed(DECIDING, self._schedule, captured, due_ns)
                 self._until(due_ns + FRAME_NS - 1)
                 spent.append(self._spent_ns)
         return spent
@@ -123,11 +124,11 @@ class Drive:
         done = JobDone(job=job, result=EMPTY, error="", started_ns=began_ns, ended_ns=ended_ns)
         self._later(ended_ns, RUNS, lambda now_ns: self.journey.on_job_done(done, now_ns=now_ns))
 
-    def _schedule(self, frame_id: int, due_ns: int) -> None:
+    def _schedule(self, captured: Captured, due_ns: int) -> None:
         self.journey.schedule(
-            frame_id,
+            captured.ring_index,
             scheduled_ns=due_ns,
-            captured=Captured(image=self._image, ring_index=frame_id),
+            captured=captured,
             skipped=False,
             now_ns=due_ns,
         )

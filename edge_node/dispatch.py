@@ -156,10 +156,10 @@ class Dispatch:
         perception, regions = self._local.perception, flight.regions
         free_ns = perception.free_ns(now_ns)
         hedge_at_ns = max(free_ns, self._moments.latest_start_ns(flight, mode=flight.mode))
-        times = perception.times
+        runs = perception.times.newest(regions=regions)
         return LocalView(
-            p_now=times.share_below(flight.deadline_ns - free_ns, regions=regions),
-            p_hedged=times.share_below(flight.deadline_ns - hedge_at_ns, regions=regions),
+            p_now=runs.share_below(flight.deadline_ns - free_ns),
+            p_hedged=runs.share_below(flight.deadline_ns - hedge_at_ns),
             hedge_at_ns=hedge_at_ns,
         )
 

@@ -118,9 +118,19 @@ class Flight:
         return Stage.RUNNING in stages or Stage.WAITING in stages
 
     @property
+    def waits(self) -> bool:
+        """Whether a job of it waits for the local slot."""
+        return Stage.WAITING in self.jobs.values()
+
+    @property
     def is_open(self) -> bool:
         """Whether some way still works on it."""
-        return self.remote is Stage.RUNNING or self.remote is Stage.OVERDUE or self.has_job
+        return self.is_awaited or self.has_job
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a worker's word on it may still come."""
+        return self.remote is Stage.RUNNING or self.remote is Stage.OVERDUE
 
 
 def ms(duration_ns: int | None) -> float | None:

@@ -129,7 +129,7 @@ class Journey:
             captured=captured,
             skipped=skipped,
             trace_id=self._new_trace(),
-            mode=self.mode,
+            mode=self._dispatch.mode,
         )
         self._flights[frame_id] = flight
         self._moments.on_capture(scheduled_ns)
@@ -253,7 +253,7 @@ class Journey:
                 self._land(flight)
         elif flight.has_job and now_ns < flight.scheduled_ns + self._limits.evidence_ns:
             flight.due_ns = self._evidence_due_ns(flight)
-        elif flight.is_open and now_ns < flight.scheduled_ns + self._limits.evidence_ns:
+        elif flight.is_awaited and now_ns < flight.scheduled_ns + self._limits.evidence_ns:
             del self._flights[flight.frame_id]
             self._evidence.await_reply(flight)
         else:

@@ -39,7 +39,7 @@ class LocalWay:
         waiting: int,
         on_head: Callable[[Flight, int], None],
     ) -> None:
-        self._engine = engine
+        self.engine = engine  # what the next local run starts with; changed by ``use``
         self.perception = perception
         self.perception.watch(engine)
         self._trial_wanted = False
@@ -49,20 +49,15 @@ class LocalWay:
         self._queued: dict[int, Flight] = {}  # frames one of whose jobs waits, and some that waited
         self._on_head = on_head
 
-    @property
-    def engine(self) -> Engine:
-        """What the next local run starts with."""
-        return self._engine
-
     def use(self, engine: Engine, *, now_ns: int) -> None:
         """Start with this engine from the next run on.
 
         Heads that still wait become whole runs: their worker was chosen for the parts of the engine before.
         """
-        if engine is not self._engine:
+        if engine is not self.engine:
             for flight in self._those_waiting(JobKind.HEAD):
                 self.queue(flight, now_ns=now_ns, instead_of_head="another engine")
-        self._engine = engine
+        self.engine = engine
         self.perception.watch(engine)
 
     def want_trial(self) -> None:
@@ -90,6 +85,8 @@ class LocalWay:
     def _enter(self, flight: Flight, kind: JobKind, *, now_ns: int) -> None:
         flight.jobs[kind] = Stage.WAITING
         self._queued[flight.frame_id] = flight
+        if len(self._queued) <= self._waiting:
+            return
         waiting = self._those_waiting(kind)
         for oldest in waiting[: max(0, len(waiting) - self._waiting)]:  # fresh beats complete
             self._drop(oldest, kind, "superseded", now_ns=now_ns)
@@ -190,7 +187,7 @@ class LocalWay:
         return oldest if in_a_hurry and both_fit else newest
 
     def _is_worth_starting(self, flight: Flight, kind: JobKind, *, now_ns: int) -> bool:
-        share = (flight.engine or self._engine).share(kind)
+        share = (flight.engine or self.engine).share(kind)
         typical_ns = self.perception.times.usual_ns(kind, 0.5, regions=flight.regions, share=share)
         return is_worth_starting(now_ns=now_ns, deadline_ns=flight.deadline_ns, local_p50_ns=typical_ns)
 
@@ -198,6 +195,8 @@ class LocalWay:
         if flight.captured is None:
             raise ValueError(f"frame {flight.frame_id} has no image: it cannot wait for the slot")
         flight.jobs[kind] = Stage.RUNNING
+        if not flight.waits:
+            del self._queued[flight.frame_id]
         self._start(flight, flight.captured, frame_id=flight.frame_id, kind=kind, now_ns=now_ns)
 
     def _start_trial(self, *, now_ns: int) -> None:
@@ -217,7 +216,7 @@ class LocalWay:
                 frame_id=frame_id,
                 image=captured.image,
                 rois=self._answers.rois(flight),
-                engine=flight.engine if tail and flight.engine else self._engine,
+                engine=flight.engine if tail and flight.engine else self.engine,
                 kind=kind,
                 looked=flight.looked if tail else None,
                 returned=flight.returned if tail else (),

@@ -146,12 +146,13 @@ class Perception:
         self.use.jobs += 1
         self.use.busy_ns += duration_ns
         self.use.host_late += held.host_late
-        if held.done.failed:
+        failed = held.done.failed
+        if failed:
             self.use.failures += 1
             self.use.last_error = held.done.error
         if self.runs is not None and held.done.job.engine is self.runs.engine:
-            self.runs.well += not held.done.failed
-            self.runs.failed += held.done.failed
+            self.runs.well += not failed
+            self.runs.failed += failed
         return held
 
     def _remember(self, job: Job, duration_ns: int) -> None:

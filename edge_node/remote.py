@@ -112,19 +112,14 @@ class Remote:
         """
         if worker is None:
             return ()
-        first = self._rungs_of(worker, now_ns=now_ns)
-        others = self._others(now_ns=now_ns)
-        if not others:
-            return first
-        return (*first, *(rung for other in others for rung in self._rungs_of(other, now_ns=now_ns)))
-
-    def _rungs_of(self, worker: str, *, now_ns: int) -> tuple[Rung, ...]:
-        return self.routes.rungs(worker, self._qualities, now_ns=now_ns)
+        rungs = self.routes.rungs(worker, self._qualities, now_ns=now_ns)
+        if self._weighs_workers and self.workers.several:
+            for other in self._others(now_ns=now_ns):
+                rungs += self.routes.rungs(other, self._qualities, now_ns=now_ns)
+        return rungs
 
     def _others(self, *, now_ns: int) -> tuple[str, ...]:
         """Workers that frames could go to instead of the one they go to."""
-        if not self._weighs_workers or not self.workers.several:
-            return ()
         return self.workers.to_weigh(self._config.worker, now_ns=now_ns)[1:]
 
     def part_forecast(self, worker: str | None, *, now_ns: int) -> Forecast | None:
@@ -147,7 +142,7 @@ class Remote:
 
     def part(self, engine: Engine, *, now_ns: int) -> PartView | None:
         """Who can run the worker's part of this engine's placement; None where it was not cut."""
-        wanted = _wanted(engine)
+        wanted = None if engine.parts is None else _wanted(engine)
         if wanted is None:
             return None
         return self.workers.choose_part(self._config.worker, wanted, now_ns=now_ns)

@@ -18,6 +18,7 @@ from schemas.messages import Task, Timing
 NS_PER_US = 1000
 FIRST_PART_BYTES = 50_000  # of live tensors, until some were sent
 WORKERS = 64
+PICTURE, PART = Path.OFFLOAD.value, Path.SPLIT.value
 
 
 class Routes:
@@ -65,7 +66,7 @@ class Routes:
 
     def rungs(self, worker: str, qualities: Iterable[int], *, now_ns: int) -> tuple[Rung, ...]:
         """What to expect of the next picture at each of these JPEG qualities, sent now."""
-        route, way = self.of(worker), Path.OFFLOAD.value
+        route, way = self.of(worker), PICTURE
         rungs = []
         for quality in qualities:
             payload_bytes = self._sizes.expected_bytes(quality)
@@ -83,7 +84,7 @@ class Routes:
     def part_forecast(self, worker: str, *, now_ns: int) -> Forecast:
         """What to expect of ``part_bytes`` of live tensors sent now."""
         route = self.of(worker)
-        return route.forecast(payload_bytes=self.part_bytes, way=Path.SPLIT.value, now_ns=now_ns)
+        return route.forecast(payload_bytes=self.part_bytes, way=PART, now_ns=now_ns)
 
     def picture_left(
         self,
@@ -97,13 +98,13 @@ class Routes:
         """A whole picture is on its way."""
         self._quality = quality
         self._sizes.sent(payload_bytes, quality=quality)
-        way = Path.OFFLOAD.value
+        way = PICTURE
         self.of(worker).on_sent(frame_id, payload_bytes=payload_bytes, way=way, now_ns=now_ns)
 
     def part_left(self, worker: str, frame_id: int, *, payload_bytes: int, now_ns: int) -> None:
         """The live tensors of a frame are on their way."""
         self.part_bytes = payload_bytes
-        way = Path.SPLIT.value
+        way = PART
         self.of(worker).on_sent(frame_id, payload_bytes=payload_bytes, way=way, now_ns=now_ns)
 
     def ping_left(self, worker: str, ping_id: int, *, payload_bytes: int, now_ns: int) -> None:
@@ -135,10 +136,9 @@ class Routes:
 
 
 def _sample(reply: RemoteReply, timing: Timing) -> ReplySample:
+    way = PICTURE if reply.wanted is None else PART
     if reply.task is Task.PING:
         way = PING
-    else:
-        way = Path.OFFLOAD.value if reply.wanted is None else Path.SPLIT.value
     return ReplySample(
         frame_id=reply.frame_id,
         payload_bytes=reply.payload_bytes,

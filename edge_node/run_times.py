@@ -70,9 +70,9 @@ class RunTimes:
         whole_ns = self._whole(regions).at(fraction)
         return whole_ns if share == 1.0 else round(share * whole_ns)
 
-    def share_below(self, duration_ns: int, *, regions: int) -> float:
-        """The share of the newest whole runs that took no longer than this."""
-        return self._whole(regions).share_below(duration_ns)
+    def newest(self, *, regions: int) -> Quantiles:
+        """What the newest whole runs took; those that looked into so many regions, where there were any."""
+        return self._whole(regions)
 
     def worst_ns(self, kind: JobKind, *, thermal: Thermal, regions: int = 0, share: float = 1.0) -> int:
         """What a run takes at worst while it is so hot; ``share`` of a whole run stands for a part not measured."""

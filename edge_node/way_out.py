@@ -58,7 +58,7 @@ class WayOut:
             offload=offloads[0].forecast if offloads else None,
             local=local,
             offloads=offloads,
-            split=remote.part_forecast(proved, now_ns=now_ns),
+            split=remote.part_forecast(proved, now_ns=now_ns) if proved else None,
             part_bytes=remote.routes.part_bytes if proved else 0,
             chip=self._chip(flight, parts_too_late=parts_too_late, has_parts=proved is not None),
             vitals=remote.vitals,

@@ -67,7 +67,7 @@ class WorkerTimes:
 
     def expected_ns(self, way: str, *, now_ns: int) -> int:
         """Queue and run together."""
-        return 0 if way == PING else self.queue_ns(now_ns=now_ns) + self.run_ns(way)
+        return 0 if way == PING else round(self._faded_queue_ns(now_ns)) + self.run_ns(way)
 
     def _faded_queue_ns(self, now_ns: int) -> float:
         silent_ns = max(0, now_ns - self._said_at_ns)

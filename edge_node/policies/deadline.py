@@ -27,6 +27,7 @@ class DeadlinePolicy:
 
     def __init__(self, config: SplitConfig) -> None:
         self._limits = Limits.of(config)
+        self._may_leave = self._limits.remote
         self._floor = config.on_time_floor
         self._weights = config.weights
         self._joule = JoulePrice(config)
@@ -39,7 +40,7 @@ class DeadlinePolicy:
 
     def decide(self, view: LinkView) -> Decision:
         """Choose for one frame."""
-        if not self._limits.remote:
+        if not self._may_leave:
             return stay("tiers allow nothing but local")
         if blocked := blocked_by(view):
             self._steps.block(view.now_ns)
@@ -63,7 +64,7 @@ class DeadlinePolicy:
 
     def wants_probes(self) -> bool:
         """While down; up, the frames themselves are the probes."""
-        return self._steps.at is Path.LOCAL and self._limits.remote
+        return self._may_leave and self._steps.at is Path.LOCAL
 
     def _learn_rate(self, view: LinkView) -> None:
         """A frame that was missed makes one gap longer, none shorter."""

@@ -6,7 +6,7 @@ minus (quality's weight times loss, plus a joule's price times joules, plus cost
 
 from collections.abc import Iterable, Sequence
 
-from edge_node.policies.base import Considered, Path
+from edge_node.policies.base import BYTES_PER_MB, Considered, Path
 from schemas.deployments import Weights
 
 LEAST_SAMPLES = 3  # of the link, before it is believed
@@ -16,9 +16,9 @@ NAMES = {Path.LOCAL: "staying", Path.OFFLOAD: "a picture", Path.SPLIT: "the spli
 
 def score(rows: Iterable[Considered], weights: Weights, *, joule_price: float) -> None:
     """Write every row's score."""
-    quality, cost = weights.quality, weights.cost
+    quality, per_byte = weights.quality, weights.cost / BYTES_PER_MB
     for row in rows:
-        row.score = -(quality * row.loss + joule_price * row.energy_j + cost * row.cost)
+        row.score = -(quality * row.loss + joule_price * row.energy_j + per_byte * row.payload_bytes)
 
 
 def turn_down_the_unlikely(

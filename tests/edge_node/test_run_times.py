@@ -49,9 +49,9 @@ def test_runs_that_look_for_palms_say_nothing_of_those_that_follow_a_hand():
     times = times_after(*[8] * 200, regions=1)
     feed(times, *[20] * 200, regions=0)
     assert (worst_ms(times, 1), worst_ms(times, 0)) == (10, 25)
-    assert times.share_below(12 * MS, regions=1) == 1.0
-    assert times.share_below(12 * MS, regions=0) == 0.0
-    assert 0 < times.share_below(12 * MS, regions=2) < 1, "never seen: as whole runs of all kinds went"
+    assert times.newest(regions=1).share_below(12 * MS) == 1.0
+    assert times.newest(regions=0).share_below(12 * MS) == 0.0
+    assert 0 < times.newest(regions=2).share_below(12 * MS) < 1, "never seen: as whole runs of all kinds went"
 
 
 def test_one_slow_run_does_not_count_for_ever_once_enough_ran_while_frames_left():
