@@ -4,8 +4,8 @@ To look at a message costs several times what it costs to read it. So where more
 by refusing it, it is here that most of it ends, unread and counted: left to queue up at the broker, every frame would be
 too old once its turn comes, and none would be answered. Under that pressure a sender's newest message is looked at when
 the turn of its oldest has come, and those between are let go of, so turns go round whoever sends how much; what waited
-longer than any frame can wait goes as well. Where little waits nothing is let go of, however long it waited. Bounded by
-time, as far as reading is. Reads no clock.
+longer than any frame can wait goes as well. A burst is no pressure: nothing is let go of until something has waited
+without a break for a while, nor where little waits. Bounded by time, as far as reading is. Reads no clock.
 """
 
 from collections import deque
@@ -16,9 +16,13 @@ from broker.road import Delivery
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxLimits:
-    """``few``: so many are never too many. What waited ``patience_ns`` yields to its sender's newer ones."""
+    """``few``: so many are never too many. What waited ``patience_ns`` yields to its sender's newer ones.
+
+    ``burst_ns``: so long after the last moment at which nothing waited nothing is too much.
+    """
 
     few: int = 16
+    burst_ns: int = 200_000_000
     patience_ns: int = 10_000_000
     hopeless_ns: int = 50_000_000
 
@@ -30,6 +34,7 @@ class Inbox:
         self.shed = 0
         self._limits = limits or InboxLimits()
         self._waiting: deque[Delivery] = deque()
+        self._busy_ns = 0  # when the first came of those between which there was no break
         self._newest: dict[str, Delivery] = {}  # by topic, which names sender and task
         self._ahead: dict[str, Delivery] = {}  # taken before their turn, which is still to come
 
@@ -38,6 +43,8 @@ class Inbox:
 
     def put(self, delivery: Delivery) -> None:
         """Take one in."""
+        if not self._waiting:
+            self._busy_ns = delivery.received_ns
         self._waiting.append(delivery)
         self._newest[delivery.topic] = delivery
 
@@ -50,13 +57,14 @@ class Inbox:
                 del self._ahead[first.topic]
             elif ahead is not None:
                 self.shed += 1  # a newer one was looked at instead
-            elif (chosen := self._chosen(first, waited_ns=now_ns - first.received_ns)) is not None:
+            elif (chosen := self._chosen(first, now_ns=now_ns)) is not None:
                 return chosen
         return None
 
-    def _chosen(self, first: Delivery, *, waited_ns: int) -> Delivery | None:
+    def _chosen(self, first: Delivery, *, now_ns: int) -> Delivery | None:
         """Whose turn it is by this one: itself, or under pressure the newest of its sender, or nobody."""
-        pressed = len(self._waiting) >= self._limits.few
+        waited_ns = now_ns - first.received_ns
+        pressed = len(self._waiting) >= self._limits.few and now_ns - self._busy_ns > self._limits.burst_ns
         newest = self._newest[first.topic]
         if newest is first:
             del self._newest[first.topic]
