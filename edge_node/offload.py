@@ -34,6 +34,7 @@ _log = structlog.get_logger("edge_node.offload")
 NS_PER_US = 1000
 PING_BYTES = 64
 MAX_PENDING = 512
+UNSAID = 0  # the capture time in a brief reply to live tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +190,10 @@ class Offloader:
         if sent is None or sent.worker not in {worker, POOL}:
             # a duplicate, so late that it was forgotten, or not asked: whoever was asked may still answer
             self.counts["dropped_unasked"] += 1
+            return
+        if header.capture_ns != sent.capture_ns and not (sent.wanted and header.capture_ns == UNSAID):
+            # no checksum is of a header: an id that was damaged on the way must not answer another frame
+            self.counts["dropped_other_capture"] += 1
             return
         self._pending.pop(key, None)  # the loop may have pushed it out this very moment
         reply = RemoteReply(
