@@ -26,7 +26,7 @@ from broker.road import Delivery, RoadState, Traffic
 from broker.session import Session
 from broker.session_config import SessionConfig
 from schemas.codec import Encoder, decode
-from schemas.messages import Encoding, Frame, Header, Refusal, Result, Task
+from schemas.messages import Encoding, Frame, Header, Ping, Refusal, Result, Task
 from schemas.topics import topic, topic_filter
 
 NS_PER_S, NS_PER_US = 1_000_000_000, 1_000
@@ -84,7 +84,16 @@ class _Headset:
     boot_id: bytes
     encoder: Encoder = field(default_factory=Encoder)
     asked: dict[int, Asked] = field(default_factory=dict)
+    pings: list[Pinged] = field(default_factory=list)
     on_reply: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True, kw_only=True)
+class Pinged:
+    """One ping as large as a frame; what a round trip costs at that time, whatever the worker does with frames."""
+
+    sent_ns: int
+    heard_ns: int = 0  # 0: not yet
 
 
 class Crowd:
@@ -143,19 +152,45 @@ class Crowd:
         jitter: float,
         rng: random.Random,
         each: Callable[[], None] = lambda: None,
-    ) -> list[Asked]:
-        """Each sends at its own pace, whatever it hears; ``each`` is called before every frame."""
+        frames_a_ping: float = 4.0,
+    ) -> tuple[list[Asked], list[Pinged]]:
+        """Each sends at its own pace, whatever it hears, and pings at times of their own; ``each`` is called before every frame."""
         marks = {name: len(self._headsets[name].asked) for name in periods_s}
+        pinged = {name: len(self._headsets[name].pings) for name in periods_s}
+        paces_s = {(name, False): period_s for name, period_s in periods_s.items()}
+        paces_s |= {(name, True): period_s * frames_a_ping for name, period_s in periods_s.items()}
         begin_s = time.monotonic()
-        agenda = [(begin_s + rng.uniform(0, period_s), name) for name, period_s in periods_s.items()]
+        agenda = [(begin_s + rng.uniform(0, period_s), turn) for turn, period_s in paces_s.items()]
         heapq.heapify(agenda)
         while agenda[0][0] < begin_s + for_s:
-            due_s, name = heapq.heappop(agenda)
+            due_s, turn = heapq.heappop(agenda)
             time.sleep(max(0.0, due_s - time.monotonic()))
             each()
-            self.send(name, budget_ns=budget_ns)
-            heapq.heappush(agenda, (due_s + periods_s[name] * (1 + rng.uniform(-jitter, jitter)), name))
-        return self._finished(marks)
+            name, is_ping = turn
+            if is_ping:
+                self.ping(name)
+            else:
+                self.send(name, budget_ns=budget_ns)
+            heapq.heappush(agenda, (due_s + paces_s[turn] * (1 + rng.uniform(-jitter, jitter)), turn))
+        asked = self._finished(marks)
+        return asked, [ping for name, mark in pinged.items() for ping in self._headsets[name].pings[mark:]]
+
+    def ping(self, name: str) -> None:
+        """Send a ping as large as a frame now."""
+        headset = self._headsets[name]
+        now_ns = time.monotonic_ns()
+        header = replace(
+            self._frame.header,
+            boot_id=headset.boot_id,
+            task=Task.PING,
+            frame_id=len(headset.pings),
+            send_ns=now_ns,
+            budget_us=round(ANSWER_S * NS_PER_S) // NS_PER_US,
+        )
+        payload = headset.encoder.encode(Ping(header=header, payload=self._frame.payload))
+        headset.pings.append(Pinged(sent_ns=now_ns))
+        address = topic("infer", site=self._site, device=name, worker=self._worker, task="ping")
+        headset.road.publish(address, payload, budget_ns=round(ANSWER_S * NS_PER_S))
 
     def send(self, name: str, *, budget_ns: int) -> None:
         """Send one frame now."""
@@ -220,6 +255,9 @@ def _hand_back(name: str, *, waiting: list[str], turns: threading.Semaphore) -> 
 
 def _hear(headset: _Headset, delivery: Delivery) -> None:
     message = decode(bytes(delivery.payload), stream="result")
+    if message.header.task is Task.PING and message.header.boot_id == headset.boot_id:
+        headset.pings[message.header.frame_id].heard_ns = delivery.received_ns
+        return
     row = headset.asked.get(message.header.frame_id)
     if row is None or message.header.boot_id != headset.boot_id or not isinstance(message, (Result, Refusal)):
         return

@@ -121,7 +121,7 @@ def _cells(
         memory: list[int] = []
         unsent = crowd.unsent
         budget_ns = round(BUDGET_RUNS / before * NS_PER_S)
-        asked = crowd.offer(
+        asked, pings = crowd.offer(
             cell.periods_s(names, per_s=LOAD * before),
             budget_ns=budget_ns,
             for_s=_span_s(before, scale=scale),
@@ -133,7 +133,10 @@ def _cells(
         facts: dict[str, Any] = {"name": cell.name, "capacity_per_s": [round(before, 1), round(after, 1)]}
         facts |= {"budget_ms": round(budget_ns / NS_PER_MS, 1)}
         cells.append(
-            facts | judge(asked, names, capacity_per_s=(before + after) / 2, memory=memory, unsent=unsent)
+            facts
+            | judge(
+                asked, names, capacity_per_s=(before + after) / 2, memory=memory, pings=pings, unsent=unsent
+            )
         )
         before = after
     return cells

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.deadline_crowd import Asked
+from bench.deadline_crowd import Asked, Pinged
 from bench.deadline_flood import Flood
 from headway.report import quantiles
 
@@ -23,6 +23,7 @@ def judge(
     *,
     capacity_per_s: float,
     memory: Sequence[int],
+    pings: Sequence[Pinged],
     unsent: int = 0,
 ) -> dict[str, Any]:
     """What one cell came to.
@@ -32,6 +33,7 @@ def judge(
         names: of the headsets.
         capacity_per_s: answers a second where the worker always has a frame.
         memory: bytes the worker held, in the order of time.
+        pings: what a round trip took meanwhile.
         unsent: requests that never left their headset.
     """
     begin_ns = min(row.sent_ns for row in asked) + round(WARM_S * NS_PER_S)
@@ -40,8 +42,8 @@ def judge(
     ran = [row for row in rows if row.ran_ns]
     fresh = [row for row in ran if row.heard_ns <= row.over_ns]
     refused = [row for row in rows if row.refusal]
-    # of refused ones too: those who were long on the way are the ones that are refused as expired
-    rtt_us = [row.way_ns / NS_PER_US for row in rows if row.replies]
+    heard = [ping for ping in pings if ping.heard_ns and ping.sent_ns >= begin_ns]
+    rtt_us = [(ping.heard_ns - ping.sent_ns) / NS_PER_US for ping in heard]
     refusal_us = [(row.heard_ns - row.sent_ns) / NS_PER_US for row in refused]
     shares = Counter(row.device for row in fresh)
     rtt, refusal = quantiles(rtt_us, (50, 90, 99)), quantiles(refusal_us, (50, 90, 99))
@@ -57,7 +59,9 @@ def judge(
         "heard_late": len(ran) - len(fresh),
         "refused": dict(Counter(row.refusal for row in refused)),
         "retry_after_ms": quantiles([row.retry_after_ms for row in refused], (50, 90, 99)),
+        "pings": len(heard),
         "rtt_us": rtt,
+        "way_us": quantiles([row.way_ns / NS_PER_US for row in rows if row.replies], (50, 90, 99)),
         "refusal_us": refusal,
         "refusal_over_rtt": {name: _ratio(refusal[name], rtt[name]) for name in rtt},
         "refused_within_rtt_p99": _within(refusal_us, rtt["p99"]),

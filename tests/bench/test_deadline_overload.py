@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.deadline_crowd import Asked
+from bench.deadline_crowd import Asked, Pinged
 from bench.deadline_overload import Cell
 from bench.deadline_overload_judge import jain, judge
 
@@ -44,8 +44,12 @@ def crowd() -> list[Asked]:
     return rows + [refused(NAMES[n // 2 % 2], 0.1 * n, after_ms=2) for n in range(1, 31, 2)]
 
 
+# round trips of 2 ms
+PINGS = [Pinged(sent_ns=round(0.1 * n * S), heard_ns=round(0.1 * n * S) + 2 * MS) for n in range(31)]
+
+
 def judged(rows: list[Asked]) -> dict:
-    return judge(rows, NAMES, capacity_per_s=5.0, memory=[100] * 10)
+    return judge(rows, NAMES, capacity_per_s=5.0, memory=[100] * 10, pings=PINGS)
 
 
 def test_a_good_cell_meets_every_aim():
@@ -76,7 +80,9 @@ def test_a_request_without_a_reply_and_one_with_two_are_counted():
 
 def test_a_request_that_never_left_is_not_the_workers_fault():
     silent = Asked(device="a", sent_ns=2 * S, budget_ns=MS)
-    assert judge([*crowd(), silent], NAMES, capacity_per_s=5.0, memory=[], unsent=1)["unanswered"] == 0
+    assert (
+        judge([*crowd(), silent], NAMES, capacity_per_s=5.0, memory=[], pings=[], unsent=1)["unanswered"] == 0
+    )
 
 
 def test_a_refusal_that_waited_is_not_within_an_rtt():
@@ -84,7 +90,7 @@ def test_a_refusal_that_waited_is_not_within_an_rtt():
 
 
 def test_memory_that_grows_is_seen():
-    found = judge(crowd(), NAMES, capacity_per_s=5.0, memory=list(range(100, 200)))
+    found = judge(crowd(), NAMES, capacity_per_s=5.0, memory=list(range(100, 200)), pings=[])
     assert found["memory_growth"] > 1.4
 
 
