@@ -189,9 +189,8 @@ def _p_remote(view: LinkView, decision: Decision) -> float | None:
     """What was to be expected of the picture that was sent; of parts nothing is stated."""
     if decision.path is not Path.OFFLOAD:
         return None
-    if decision.quality is None:
-        forecast = view.offload
-    else:
+    forecast = view.offload
+    if decision.quality is not None and len(view.offloads) > 1:
         forecasts = {(rung.worker, rung.quality): rung.forecast for rung in view.offloads}
         forecast = forecasts.get((decision.worker or "", decision.quality))
     return None if forecast is None else forecast.p_at(view.deadline_ns - view.now_ns)

@@ -37,19 +37,15 @@ class _Runs:
     def __init__(self) -> None:
         self._younger = _Histogram()
         self._elder = _Histogram()
+        self.total = 0
+        self.longest_ns = 0
 
     def add(self, duration_ns: int, bucket: int) -> None:
         if self._younger.total >= ENOUGH:
             self._elder, self._younger = self._younger, _Histogram()
         self._younger.add(duration_ns, bucket)
-
-    @property
-    def total(self) -> int:
-        return self._younger.total + self._elder.total
-
-    @property
-    def longest_ns(self) -> int:
-        return max(self._younger.longest_ns, self._elder.longest_ns)
+        self.total = self._younger.total + self._elder.total
+        self.longest_ns = max(self._younger.longest_ns, self._elder.longest_ns)
 
     def at(self, fraction: float) -> int:
         """From the top down: what is asked for is mostly near it."""

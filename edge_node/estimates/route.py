@@ -141,17 +141,18 @@ class Route:
 
     def _learn_link(self, sample: ReplySample, *, work_ns: int, took_ns: int | None, now_ns: int) -> None:
         """``work_ns`` was expected of the worker and this host; no ``took_ns``: it refused."""
+        transport_ns = sample.transport_ns
         transfer_ns = self.bandwidth.transfer_ns(sample.payload_bytes, now_ns=now_ns)
-        self.bandwidth.add(sample.payload_bytes, sample.transport_ns, now_ns=now_ns)
+        self.bandwidth.add(sample.payload_bytes, transport_ns, now_ns=now_ns)
         weight = _weight(sample.way == PING)
         self._newest.append(
             _Answer(payload_bytes=sample.payload_bytes, work_ns=work_ns, took_ns=took_ns, weight=weight)
         )
         bunched = sample.heard_ns - self._last[1] < (sample.sent_ns - self._last[0]) * BUNCHED
         self._last = (sample.sent_ns, sample.heard_ns)
-        if bunched and sample.transport_ns > transfer_ns:  # held up with the one before, which told of it
+        if bunched and transport_ns > transfer_ns:  # held up with the one before, which told of it
             return
-        if self._level.add(RATIO_UNIT * (sample.transport_ns + 1) // (transfer_ns + 1)):
+        if self._level.add(RATIO_UNIT * (transport_ns + 1) // (transfer_ns + 1)):
             self._judge_anew(max(KEEP_AT_LEAST, self._level.run), now_ns=now_ns)
             self._start_over(now_ns)
 

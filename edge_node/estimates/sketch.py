@@ -16,9 +16,21 @@ REBASE_HALVINGS = 64.0  # stored weights grow as 2**halvings since the epoch: mo
 
 
 class Picture:
-    """A sketch at one moment. Queries are binary searches; those for shares add up what they find, which is quicker for few."""
+    """A sketch at one moment. Queries are binary searches; those for shares add up what they find.
 
-    __slots__ = ("_cumulated", "_faded", "_prior_share", "_prior_weight", "_total", "_values", "_weights")
+    For few that is quicker than having all sums ready; rising values go on from the sum of the one before.
+    """
+
+    __slots__ = (
+        "_below",
+        "_cumulated",
+        "_faded",
+        "_prior_share",
+        "_prior_weight",
+        "_total",
+        "_values",
+        "_weights",
+    )
 
     def __init__(
         self,
@@ -34,6 +46,7 @@ class Picture:
         self._faded = faded
         self._prior_share, self._prior_weight = prior
         self._cumulated: list[float] | None = None
+        self._below: tuple[int, float] = (0, 0.0)  # how many values the last query found, and their weight
 
     def __len__(self) -> int:
         return len(self._values)
@@ -57,10 +70,15 @@ class Picture:
         if not self._values:
             return None
         where = bisect_right(self._values, value_ns if value_ns < NEVER_NS else NEVER_NS - 1)
-        below = sum(self._weights[:where]) * self._faded
+        known, below = self._below
+        if where < known:
+            known, below = 0, 0.0
+        if where > known:
+            below = sum(self._weights[known:where], below)
+        self._below = (where, below)
         prior = self._prior_weight
         share = self._prior_share if prior_share is None else prior_share
-        return (below + prior * share) / (self._total * self._faded + prior)
+        return (below * self._faded + prior * share) / (self._total * self._faded + prior)
 
 
 class DecayedSketch:

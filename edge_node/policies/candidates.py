@@ -91,8 +91,8 @@ def _offloads(
     for rung in view.offloads:
         forecast = rung.forecast
         there_loss = together(picture_loss(rung.quality), limits.worker_loss)
-        p_remote = forecast.p_at(budget_ns)
         p_run = 1.0 if view.critical else 1 - forecast.p_at(hedge_in_ns)
+        p_first, p_remote = forecast.p_at(run_ends_in_ns), forecast.p_at(budget_ns)
         radio_j = chip.power.radio_j(
             payload_bytes=rung.payload_bytes, awake_ns=min(forecast.predicted_ns, budget_ns)
         )
@@ -105,7 +105,7 @@ def _offloads(
                 samples=forecast.samples,
                 energy_j=encode_j + radio_j + p_run * run_j,
                 payload_bytes=rung.payload_bytes,
-                loss=limits.local_loss + forecast.p_at(run_ends_in_ns) * (there_loss - limits.local_loss),
+                loss=limits.local_loss + p_first * (there_loss - limits.local_loss),
                 quality=rung.quality,
             )
         )
