@@ -22,6 +22,7 @@ POLICY_TIERS: dict[str, Tier] = {"split": "split", "offload": "offload"}  # poli
 # Written only where they differ from their default: nodes that do not know a field refuse documents that name it.
 LATER_FIELDS = (
     "placement",
+    "placements",
     "criticality",
     "tiers",
     "jpeg_qualities",
@@ -98,7 +99,8 @@ class SplitConfig(Written):
     worker: Id | Literal["auto"] = "auto"
     jpeg_quality: JpegQuality = 80
     frame_width_px: Annotated[int, Field(ge=64, le=4096)] = 640
-    placement: PartPlacement | None = None  # for the policy split; positions belong to one model file
+    placement: PartPlacement | None = None  # for split and deadline; positions belong to one model file
+    placements: Annotated[tuple[PartPlacement, ...], Field(max_length=3)] = ()  # further ones, for deadline
 
     criticality: dict[TaskWord, Criticality] = Field(default_factory=dict)  # tasks not named are routine
     tiers: Annotated[tuple[Tier, ...], Field(max_length=len(TIERS))] = TIERS  # where a frame may go first
@@ -117,6 +119,8 @@ class SplitConfig(Written):
         """Refuse fields that contradict each other; each error names the field and says what to write."""
         if self.policy == "split" and self.placement is None:
             raise ValueError("policy split needs placement.head_end and placement.tail_start")
+        if self.placements:
+            self._check_placements()
         if not self.tiers or len(set(self.tiers)) != len(self.tiers):
             raise ValueError(f"tiers must name at least one, each once: choose from {', '.join(TIERS)}")
         needed = POLICY_TIERS.get(self.policy)
@@ -128,6 +132,16 @@ class SplitConfig(Written):
             )
         if len(set(self.jpeg_qualities)) != len(self.jpeg_qualities):
             raise ValueError("jpeg_qualities names a rung twice: write each once")
+
+    def _check_placements(self) -> None:
+        if self.placement is None:
+            raise ValueError("placements are weighed beside placement: name the first of them there")
+        cuts = [place.placement for place in (self.placement, *self.placements)]
+        twice = next((cut for number, cut in enumerate(cuts) if cut in cuts[:number]), None)
+        if twice is not None:
+            raise ValueError(
+                f"placements names {twice} twice, or it is placement already: write each pair once, packed or not"
+            )
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:

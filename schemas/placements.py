@@ -40,6 +40,10 @@ class Placement:
         """The number in the header, never 0."""
         return self.start << 16 | self.end
 
+    def __str__(self) -> str:
+        """For people, and for whoever reads what they read."""
+        return f"{self.start}:{self.end}"
+
 
 def placement_of(placement_id: int, /) -> Placement:
     """The placement that a header names.

@@ -8,6 +8,7 @@ from schemas.deployments import LATER_FIELDS, TIERS, SplitConfig, Weights
 from schemas.documents import canonical_bytes, parse_document
 from schemas.errors import MalformedMessage
 
+PAIR, OTHER = {"head_end": 20, "tail_start": 59}, {"head_end": 4, "tail_start": 63}
 BAD = [
     ({"criticality": {"hand": "critical"}}, "criticality", "'hands', 'detect', 'text' or 'speech'"),
     ({"criticality": {"hands": "urgent"}}, "criticality.hands", "'routine' or 'critical'"),
@@ -29,6 +30,11 @@ BAD = [
     ({"model_loss": {"local": 24}}, "model_loss.local", "less than or equal to 1"),
     ({"shadow_share": 0.2}, "shadow_share", "less than or equal to 0.01"),
     ({"policy": "dead-line"}, "policy", "'deadline'"),
+    ({"placements": [PAIR]}, "placements", "name the first of them there"),
+    ({"placement": PAIR, "placements": [OTHER, OTHER]}, "placements", "names 4:63 twice"),
+    ({"placement": PAIR, "placements": [{**PAIR, "packed": True}]}, "placements", "packed or not"),
+    ({"placement": PAIR, "placements": [OTHER] * 4}, "placements", "at most 3 items"),
+    ({"placement": PAIR, "placements": [{"head_end": 5}]}, "placements.0.tail_start", "required"),
 ]
 
 
@@ -63,8 +69,10 @@ def test_what_differs_from_its_default_comes_back_as_it_was_written():
         weights={"cost": 2.5},
         model_loss={"local": 0.04},
         shadow_share=0,
+        placement=PAIR,
+        placements=[{**OTHER, "packed": True}],
     )
     written = canonical_bytes(config)
-    assert set(json.loads(written)) >= set(LATER_FIELDS) - {"placement"}
+    assert set(json.loads(written)) >= set(LATER_FIELDS)
     assert parse_document(SplitConfig, written) == config
     assert config.weights == Weights(cost=2.5)
