@@ -7,6 +7,9 @@ from edge_node.estimates.clock import Legs
 from edge_node.flight import Flight, ms
 
 KEPT = 16
+MOST_CANDIDATES = (
+    112  # of all decisions told together, those of the newest first: an answer has 64 KiB of room
+)
 
 
 class Decisions:
@@ -21,10 +24,16 @@ class Decisions:
 
     def rows(self) -> list[dict[str, object]]:
         """What was known, weighed and decided; may be called from another thread."""
-        return [_row(*kept) for kept in list(self._kept)]
+        room, rows = MOST_CANDIDATES, []
+        for kept in reversed(list(self._kept)):
+            room -= len(kept[-1].considered)
+            rows.append(_row(*kept, candidates=room >= 0))
+        return rows[::-1]
 
 
-def _row(frame_id: int, policy: str, view: LinkView, decision: Decision) -> dict[str, object]:
+def _row(
+    frame_id: int, policy: str, view: LinkView, decision: Decision, *, candidates: bool
+) -> dict[str, object]:
     hedge_at_ns = None if view.local is None else view.local.hedge_at_ns
     return {
         "frame_id": frame_id,
@@ -35,10 +44,11 @@ def _row(frame_id: int, policy: str, view: LinkView, decision: Decision) -> dict
         "reason": decision.reason,
         "p_on_time": _rounded(decision.p_on_time),
         "quality": decision.quality,
+        **_placement(decision),
         "energy_j": _rounded(decision.energy_j, 5),
         "hedge_in_ns": None if hedge_at_ns is None else hedge_at_ns - view.now_ns,
         "inputs": _inputs(view),
-        "considered": [_candidate(row) for row in decision.considered],
+        "considered": [_candidate(row) for row in decision.considered] if candidates else [],
     }
 
 
@@ -78,10 +88,16 @@ def _candidate(row: Considered) -> dict[str, object]:
         "p_on_time": _rounded(row.p_on_time),
         "why_not": row.why_not,
         "quality": row.quality,
+        **_placement(row),
         "energy_j": _rounded(row.energy_j, 5),
         "cost": _rounded(row.cost),
         "score": _rounded(row.score),
     }
+
+
+def _placement(told: Decision | Considered) -> dict[str, object]:
+    """Where the model is cut; nothing of other ways."""
+    return {} if told.placement is None else {"placement": str(told.placement)}
 
 
 def _rounded(value: float | None, digits: int = 4) -> float | None:

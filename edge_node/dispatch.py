@@ -4,6 +4,7 @@ Keeps the mode, and the two budgets: of duplicates, which a policy is told of be
 of frames that stay here, whose replies only teach. A run at the latest safe start is never refused for want of a token.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 from edge_node.answers import Answers
@@ -11,7 +12,6 @@ from edge_node.decide import POLICIES, Decision, LinkView, LocalView, Path, Poli
 from edge_node.decisions import Decisions
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
-from edge_node.jobs import JobKind
 from edge_node.local_way import LocalWay
 from edge_node.moments import Moments
 from edge_node.remote import Remote
@@ -50,7 +50,7 @@ class Dispatch:
         self.switches = 0
         self.reason = "no frame was scheduled yet"  # of the newest decision
         self.left_ns: int | None = None  # when the newest frame left
-        self._kept_here = 0  # frames since parts were last doubted
+        self._kept_here: Counter[int] = Counter()  # frames since the parts at a cut were last doubted
         self._duplicates = TokenBucket(per_s=0, burst=0)
         self._shadows = ShadowBudget()
         self._shadowed: tuple[str, int] | None = None  # the worker, and the level of the way there
@@ -78,17 +78,17 @@ class Dispatch:
         """Let the policy choose, and begin."""
         flight.regions = len(self._answers.rois(flight))
         flight.critical = self._critical
-        too_late = self._local.engine.parts is not None and self._is_too_late_for_parts(flight, now_ns=now_ns)
-        if too_late:
-            self._doubt_parts()
+        is_cut = self._local.engine.parts is not None
         view = self._out.view(
             flight,
             local=self._local_view(flight, now_ns=now_ns),
             now_ns=now_ns,
             critical=self._critical,
             may_duplicate=self._duplicates.has_one(now_ns=now_ns),
-            parts_too_late=too_late,
+            head_by_ns=self._moments.latest_start_ns(flight, mode=Path.SPLIT) if is_cut else 0,
         )
+        if is_cut:
+            self._doubt_late_parts(view)
         decision = self.policy.decide(view)
         flight.worker = decision.worker or view.worker
         flight.rtt_ns = self._remote.rtt_ns(flight.worker)
@@ -163,18 +163,16 @@ class Dispatch:
             hedge_at_ns=hedge_at_ns,
         )
 
-    def _is_too_late_for_parts(self, flight: Flight, *, now_ns: int) -> bool:
-        """Whether the whole run would have to begin before a head is usually done: then it may as well begin now."""
-        share = self._local.engine.share(JobKind.HEAD)
-        head_ns = self._local.perception.times.usual_ns(JobKind.HEAD, 0.5, share=share)
-        return now_ns + head_ns >= self._moments.latest_start_ns(flight, mode=Path.SPLIT)
-
-    def _doubt_parts(self) -> None:
+    def _doubt_late_parts(self, view: LinkView) -> None:
         """While none run nothing is learned of parts, and one slow run would keep every later frame here."""
-        self._kept_here += 1
-        if self._kept_here >= KEPT_HERE_FRAMES:
-            self._kept_here = 0
-            self._local.perception.times.forget_parts()
+        for pair in view.pairs:
+            if not pair.too_late:
+                continue
+            cut = pair.placement.id
+            self._kept_here[cut] += 1
+            if self._kept_here[cut] >= KEPT_HERE_FRAMES:
+                self._kept_here[cut] = 0
+                self._local.perception.times.forget_parts(cut)
 
     def _note_mode(self, flight: Flight, decision: Decision) -> None:
         flight.mode = self.way = decision.path

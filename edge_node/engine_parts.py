@@ -50,7 +50,12 @@ def open_engine_parts(
         hands.close()
         raise
     return EngineParts(
-        placement=placement, hands=hands, head_share=head_share, tail_share=tail_share, coding=coding
+        placement=placement,
+        hands=hands,
+        head_share=head_share,
+        tail_share=tail_share,
+        up_bytes=hands.up_bytes,
+        coding=coding,
     )
 
 

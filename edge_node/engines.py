@@ -15,15 +15,19 @@ import numpy as np
 from edge_node.device_class import Segment
 from edge_node.engine_parts import open_engine_parts
 from edge_node.errors import PlacementMisfitError, SettingsError
-from edge_node.jobs import Engine
+from edge_node.jobs import Engine, EngineParts
 from inference.errors import InferenceError, ModelPackageError
 from inference.parity.fingerprint import split_fingerprint
 from inference.runtimes.base import Model, Runtime
-from inference.split.model import split_model
+from inference.split.model import SplitModel, split_model
 from inference.tasks.hands import HandsConfig, HandTask
+from schemas.deployments import PartPlacement
 from schemas.documents import SplitConfig
+from schemas.messages import PartCoding
+from schemas.placements import Placement
 
 CUTTING = frozenset({"split", "deadline"})  # policies that may take the split
+CHOOSING = frozenset({"deadline"})  # those of them that choose among several placements
 LANDMARKS: dict[str, Segment] = {
     "float": Segment.LANDMARK_FLOAT,
     "float16": Segment.LANDMARK_FLOAT,
@@ -75,16 +79,15 @@ class EngineMaker:
         return Engine(task=task, label=label, digest=digest, landmark=LANDMARKS[quantisation])
 
     def fitted(self, engine: Engine, config: SplitConfig) -> Engine:
-        """The engine with head and tail for the config's placement, if it names one; itself where nothing changes.
+        """The engine with head and tail for each of the config's placements; itself where nothing changes.
 
         Raises:
-            PlacementMisfitError: the placement's positions do not belong to this engine's model.
+            PlacementMisfitError: positions of a placement do not belong to this engine's model; names it.
         """
-        place = config.placement if config.policy in CUTTING and "split" in config.tiers else None
-        if place is None:
-            return replace(engine, parts=None) if engine.parts else engine
-        wanted, parts = place.placement, engine.parts
-        if parts is not None and (parts.placement, parts.coding) == (wanted, place.coding):
+        places = places_of(config)
+        if not places:
+            return replace(engine, parts=None, others=()) if engine.parts else engine
+        if [_cut_of(cut) for cut in engine.cuts] == [(place.placement, place.coding) for place in places]:
             return engine
         if not isinstance(engine.task, HandTask):
             raise PlacementMisfitError(
@@ -94,10 +97,24 @@ class EngineMaker:
             split = split_model(self._content(engine.digest))
             # Only who sends parts is asked for it, and it takes a third of a second.
             kernel = engine.kernel or split_fingerprint(split, runtime=self._runtime)
-            parts = open_engine_parts(
-                engine.task,
+        except (InferenceError, OSError) as error:
+            raise PlacementMisfitError(f"{engine.label} cannot be cut: {error}") from error
+        known = {_cut_of(cut): cut.parts for cut in engine.cuts}
+        first, *others = (
+            known.get((place.placement, place.coding))
+            or self._opened(place, engine.task, split, label=engine.label)
+            for place in places
+        )
+        whole = replace(engine, parts=None, kernel=kernel, others=())
+        return replace(whole, parts=first, others=tuple(replace(whole, parts=parts) for parts in others))
+
+    def _opened(self, place: PartPlacement, task: HandTask, split: SplitModel, *, label: str) -> EngineParts:
+        """Head and tail of one placement."""
+        try:
+            return open_engine_parts(
+                task,
                 split,
-                wanted,
+                place.placement,
                 runtime=self._runtime,
                 clock_ns=self._clock_ns,
                 max_hands=self._config.max_hands,
@@ -105,9 +122,8 @@ class EngineMaker:
             )
         except (InferenceError, OSError) as error:
             raise PlacementMisfitError(
-                f"the placement {wanted.start}:{wanted.end} does not fit {engine.label}: {error}"
+                f"the placement {place.placement} does not fit {label}: {error}"
             ) from error
-        return replace(engine, parts=parts, kernel=kernel)
 
     def _content(self, digest: str) -> bytes:
         content = self._files[digest].read_bytes()
@@ -125,3 +141,15 @@ class EngineMaker:
         except InferenceError as error:
             raise SettingsError(f"{error}; get the models with `headway model import hands`") from error
         return model
+
+
+def places_of(config: SplitConfig) -> tuple[PartPlacement, ...]:
+    """Where an engine is to be cut, the first one first; nowhere where the policy takes no split."""
+    if config.placement is None or config.policy not in CUTTING or "split" not in config.tiers:
+        return ()
+    return (config.placement, *(config.placements if config.policy in CHOOSING else ()))
+
+
+def _cut_of(engine: Engine) -> tuple[Placement, PartCoding] | None:
+    parts = engine.parts
+    return None if parts is None else (parts.placement, parts.coding)

@@ -47,13 +47,14 @@ class SplitPerceiver(Protocol):
 class EngineParts:
     """An engine's head and tail around a placement, and what part of a whole landmark run each takes here.
 
-    ``coding``: how tensors travel between it and the worker.
+    ``coding``: how tensors travel between it and the worker; ``up_bytes``: of those of one hand, raw.
     """
 
     placement: Placement
     hands: SplitPerceiver
     head_share: float
     tail_share: float
+    up_bytes: int = 0
     coding: PartCoding = PartCoding.RAW
 
 
@@ -63,6 +64,7 @@ class Engine:
 
     ``digest`` is the landmark model's sha256 in hex. ``parts`` are there while the split config names a placement
     that fits the model; ``kernel``, the fingerprint (hex) of what computes it here, since the first time it did.
+    ``others``: the same engine cut at other pairs that the config names; none of them has others.
     """
 
     task: Perceiver
@@ -71,6 +73,28 @@ class Engine:
     landmark: Segment
     kernel: str = ""
     parts: EngineParts | None = None
+    others: tuple["Engine", ...] = ()
+
+    @property
+    def cut(self) -> int:
+        """Which placement it is cut at, by its id; 0 where it is not."""
+        return 0 if self.parts is None else self.parts.placement.id
+
+    @property
+    def cuts(self) -> tuple["Engine", ...]:
+        """The same engine at every pair it is cut at, the config's first one first."""
+        return () if self.parts is None else (self, *self.others)
+
+    def at(self, placement: Placement | None) -> "Engine":
+        """The same engine cut at this placement; itself where none is named, or none such was cut."""
+        for engine in self.others:
+            if engine.parts is not None and engine.parts.placement == placement:
+                return engine
+        return self
+
+    def covers(self, engine: "Engine") -> bool:
+        """Whether that is this one, cut wherever."""
+        return engine is self or engine in self.others
 
     def share(self, kind: JobKind) -> float:
         """What part of a whole landmark run a job of this kind takes."""

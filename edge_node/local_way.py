@@ -72,8 +72,9 @@ class LocalWay:
         flight.begin(Path.LOCAL, now_ns=now_ns)
         self._enter(flight, JobKind.WHOLE, now_ns=now_ns)
 
-    def queue_head(self, flight: Flight, *, now_ns: int) -> None:
-        """Let a frame wait for its head."""
+    def queue_head(self, flight: Flight, engine: Engine, *, now_ns: int) -> None:
+        """Let a frame wait for its head, which is that of ``engine``: this one, at one of its cuts."""
+        flight.engine = engine
         flight.begin(Path.SPLIT, now_ns=now_ns)
         self._enter(flight, JobKind.HEAD, now_ns=now_ns)
 
@@ -187,8 +188,10 @@ class LocalWay:
         return oldest if in_a_hurry and both_fit else newest
 
     def _is_worth_starting(self, flight: Flight, kind: JobKind, *, now_ns: int) -> bool:
-        share = (flight.engine or self.engine).share(kind)
-        typical_ns = self.perception.times.usual_ns(kind, 0.5, regions=flight.regions, share=share)
+        engine = flight.engine or self.engine
+        typical_ns = self.perception.times.usual_ns(
+            kind, 0.5, regions=flight.regions, share=engine.share(kind), cut=engine.cut
+        )
         return is_worth_starting(now_ns=now_ns, deadline_ns=flight.deadline_ns, local_p50_ns=typical_ns)
 
     def _start_job(self, flight: Flight, kind: JobKind, *, now_ns: int) -> None:
@@ -208,7 +211,7 @@ class LocalWay:
     def _start(
         self, flight: Flight, captured: Captured, *, frame_id: int, kind: JobKind, now_ns: int
     ) -> None:
-        tail = kind is JobKind.TAIL
+        tail, whole = kind is JobKind.TAIL, kind is JobKind.WHOLE
         if not tail:
             self._trial_wanted = False  # any run that begins with pixels tries the engine
         self.perception.start(
@@ -216,7 +219,7 @@ class LocalWay:
                 frame_id=frame_id,
                 image=captured.image,
                 rois=self._answers.rois(flight),
-                engine=flight.engine if tail and flight.engine else self.engine,
+                engine=self.engine if whole or flight.engine is None else flight.engine,
                 kind=kind,
                 looked=flight.looked if tail else None,
                 returned=flight.returned if tail else (),

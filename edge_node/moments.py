@@ -55,9 +55,10 @@ class Moments:
         self._version, self._thermal, self._engine = times.version, thermal, engine
         self._whole_ns.clear()
         self._tail_ns = 0
-        if engine.parts is not None:
-            share = engine.share(JobKind.TAIL)
-            self._tail_ns = times.worst_ns(JobKind.TAIL, thermal=thermal, share=share)
+        for cut in engine.cuts:  # whichever frames took lately
+            share = cut.share(JobKind.TAIL)
+            tail_ns = times.worst_ns(JobKind.TAIL, thermal=thermal, share=share, cut=cut.cut)
+            self._tail_ns = max(self._tail_ns, tail_ns)
 
     def latest_start_ns(self, flight: Flight, *, mode: Path) -> int:
         """When a whole run has to begin at the latest; with parts, a tail of another frame may hold the slot just then."""

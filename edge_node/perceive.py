@@ -102,7 +102,8 @@ class Perception:
         if self._running is None:
             return now_ns
         job, since_ns = self._running
-        usual_ns = self.times.usual_ns(job.kind, 0.5, regions=len(job.rois), share=job.engine.share(job.kind))
+        share, cut = job.engine.share(job.kind), job.engine.cut
+        usual_ns = self.times.usual_ns(job.kind, 0.5, regions=len(job.rois), share=share, cut=cut)
         return max(now_ns, since_ns + usual_ns)
 
     def start(self, job: Job, *, now_ns: int) -> None:
@@ -150,16 +151,23 @@ class Perception:
         if failed:
             self.use.failures += 1
             self.use.last_error = held.done.error
-        if self.runs is not None and held.done.job.engine is self.runs.engine:
+        if self.runs is not None and self.runs.engine.covers(held.done.job.engine):
             self.runs.well += not failed
             self.runs.failed += failed
         return held
 
     def _remember(self, job: Job, duration_ns: int) -> None:
-        if self.runs is None or job.engine is not self.runs.engine:
+        if self.runs is None or not self.runs.engine.covers(job.engine):
             return
         thermal, encoding = self._held_so
-        self.times.add(job.kind, duration_ns, regions=len(job.rois), thermal=thermal, encoding=encoding)
+        self.times.add(
+            job.kind,
+            duration_ns,
+            regions=len(job.rois),
+            cut=job.engine.cut,
+            thermal=thermal,
+            encoding=encoding,
+        )
 
 
 def portions(done: JobDone) -> list[Portion]:

@@ -5,31 +5,30 @@ Sends through the port it was given; times are passed in.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Protocol
 
 from edge_node.decide import PartView, Policy, Rung
 from edge_node.departures import Departures
 from edge_node.device_class import Thermal
 from edge_node.estimates.clock import Legs
-from edge_node.estimates.forecast import Forecast
 from edge_node.flight import Flight
 from edge_node.frames import Captured
 from edge_node.jobs import Engine
 from edge_node.offload import FrameOut
 from edge_node.probes import Probes
+from edge_node.proof_asks import ProofAsks, part_wanted
 from edge_node.replies import PartOut, RemoteReply
 from edge_node.routes import Routes
 from edge_node.vitals import Vitals
-from edge_node.workers import AUTO, REST_NS, PartWanted, WorkerBook
-from inference.split.part_payload import NOTHING, PartPayload
+from edge_node.workers import AUTO, REST_NS, WorkerBook
+from inference.split.part_payload import PartPayload
 from inference.tasks.roi import Roi
 from schemas.documents import Load, SplitConfig
 from schemas.messages import Task
 
 NS_PER_US, NS_PER_MS = 1_000, 1_000_000
 WEIGHING = frozenset({"deadline"})  # policies that weigh several workers
-ASK_AGAIN_NS = 500_000_000  # at least so long between two asks for a placement
-FINAL = frozenset({"unknown_placement", "unknown_model", "unsupported_task"})
 
 
 class Uplink(Protocol):
@@ -63,7 +62,7 @@ class Remote:
         self._qualities = qualities_of(self._config)
         self._weighs_workers = False
         self._probes = Probes(uplink, workers=workers, routes=self.routes)
-        self._next_ask_ns = 0
+        self._asks = ProofAsks(uplink, workers=workers)
 
     def use(self, config: SplitConfig, policy: Policy) -> None:
         """Choose, probe and wait by this configuration."""
@@ -72,7 +71,7 @@ class Remote:
         self._qualities = qualities_of(config)
         self.reply_timeout_ns = round(config.reply_timeout_ms * NS_PER_MS)
         self._weighs_workers = config.policy in WEIGHING and config.worker == AUTO
-        self._next_ask_ns = 0
+        self._asks.use()
         self._probes.use(config)
 
     @property
@@ -122,10 +121,6 @@ class Remote:
         """Workers that frames could go to instead of the one they go to."""
         return self.workers.to_weigh(self._config.worker, now_ns=now_ns)[1:]
 
-    def part_forecast(self, worker: str | None, *, now_ns: int) -> Forecast | None:
-        """What to expect of live tensors sent to a worker now; None without a worker."""
-        return None if worker is None else self.routes.part_forecast(worker, now_ns=now_ns)
-
     def rtt_ns(self, worker: str | None) -> int | None:
         """The newest transport round trip to a worker; None where there is none."""
         return None if worker is None else self.routes.rtt_ns(worker)
@@ -140,55 +135,45 @@ class Remote:
             self.routes.lose(flight.worker, flight.frame_id, now_ns=now_ns)
         self.rest(flight.worker, now_ns=now_ns)
 
-    def part(self, engine: Engine, *, now_ns: int) -> PartView | None:
-        """Who can run the worker's part of this engine's placement; None where it was not cut."""
-        wanted = None if engine.parts is None else _wanted(engine)
+    def part(self, engine: Engine, *, leads: bool = True, now_ns: int) -> PartView | None:
+        """Who can run the worker's part of this engine's placement; None where it was not cut.
+
+        ``leads``: whoever that is shall be asked for everything else as well.
+        """
+        wanted = part_wanted(engine)
         if wanted is None:
             return None
-        return self.workers.choose_part(self._config.worker, wanted, now_ns=now_ns)
+        return self.workers.choose_part(self._config.worker, wanted, leads=leads, now_ns=now_ns)
 
-    def ask(self, flight: Flight, engine: Engine, *, worker: str, now_ns: int) -> None:
-        """Ask a worker to prove the placement, one request at a time: its refusal says when to ask again."""
-        if now_ns < self._next_ask_ns:
-            return
-        self._next_ask_ns = now_ns + ASK_AGAIN_NS
-        self._send_part(flight, engine, live=NOTHING, worker=worker, ask=True, now_ns=now_ns)
+    def may_ask(self, *, others_out: bool, now_ns: int) -> bool:
+        """Whether a proof may be asked for now; ``others_out``: replies to frames are awaited."""
+        return self._asks.is_due(now_ns=now_ns, others_out=others_out)
+
+    def ask(self, flight: Flight, unproved: Sequence[tuple[Engine, str]], *, now_ns: int) -> None:
+        """Ask for the proof of one of these engines' placements; each comes with whom to ask."""
+        if self._asks.send(flight, unproved, now_ns=now_ns):
+            self._departures.note(now_ns)  # it takes a place in line like any other
 
     def send_part(
         self, flight: Flight, engine: Engine, *, live: PartPayload, worker: str, now_ns: int
     ) -> bool:
         """Send a frame's live tensors to a worker."""
-        return self._send_part(flight, engine, live=live, worker=worker, ask=False, now_ns=now_ns)
-
-    def _send_part(
-        self,
-        flight: Flight,
-        engine: Engine,
-        *,
-        live: PartPayload,
-        worker: str,
-        ask: bool,
-        now_ns: int,
-    ) -> bool:
-        wanted = _wanted(engine)
+        wanted = part_wanted(engine)
         if wanted is None:
             return False
-        # an ask needs no answer in the frame's time, and one that came late must not be dropped unread
-        deadline_ns = now_ns + ASK_AGAIN_NS if ask else flight.deadline_ns
         out = PartOut(
             frame_id=flight.frame_id,
             wanted=wanted,
             live=live,
             capture_ns=flight.scheduled_ns,
-            deadline_ns=deadline_ns,
+            deadline_ns=flight.deadline_ns,
             trace_id=flight.trace_id,
-            ask=ask,
         )
         payload_bytes = self._uplink.send_part(out, worker=worker)
-        if payload_bytes and not ask:
+        if payload_bytes:
             self._departures.note(now_ns)
             flight.payload_bytes = payload_bytes
-            self.routes.part_left(worker, flight.frame_id, payload_bytes=payload_bytes, now_ns=now_ns)
+            self.routes.part_left(worker, flight.frame_id, engine, payload_bytes=payload_bytes, now_ns=now_ns)
         return payload_bytes > 0
 
     def send(
@@ -235,7 +220,7 @@ class Remote:
         if probe and not self._probes.heard(reply.frame_id):
             return False  # it was counted as lost already
         if reply.ask:
-            self._note_ask(reply, now_ns=now_ns)
+            self._asks.hear(reply, now_ns=now_ns)
             return False
         replaced = not probe and self._departures.was_replaced(reply)
         self.routes.hear(reply, replaced=replaced, now_ns=now_ns)
@@ -255,27 +240,12 @@ class Remote:
         else:
             self.workers.rest(reply.worker, now_ns=now_ns, for_ns=REST_NS)
 
-    def _note_ask(self, reply: RemoteReply, *, now_ns: int) -> None:
-        """Learn from the refusal of an ask: to wait for the presence, or that it will never come."""
-        self._next_ask_ns = now_ns + max(ASK_AGAIN_NS, reply.retry_after_ms * NS_PER_MS)
-        if reply.refusal not in FINAL or reply.wanted is None:
-            return
-        note = self.workers.delay if reply.retry_after_ms else self.workers.decline
-        note(reply.worker, reply.wanted, reply.detail)
-
     def probe(self, policy: Policy, *, now_ns: int) -> int | None:
         """Count lost probes and send those that are due; says when it has something to do again."""
         others: tuple[str, ...] = ()
         if self._weighs_workers and self.workers.several and self._probes.may_ask_others(now_ns):
             others = self._others(now_ns=now_ns)
         return self._probes.tick(policy, ready=self.ready, others=others, now_ns=now_ns)
-
-
-def _wanted(engine: Engine) -> PartWanted | None:
-    """The worker's part of an engine that was cut."""
-    if engine.parts is None:
-        return None
-    return PartWanted(model=engine.digest, kernel=engine.kernel, placement_id=engine.parts.placement.id)
 
 
 def qualities_of(config: SplitConfig) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ Pictures, parts and pings are told apart, because a worker needs another time fo
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from edge_node.decide import Path, Rung
 from edge_node.estimates.clock import Legs
@@ -11,14 +12,15 @@ from edge_node.estimates.forecast import Forecast
 from edge_node.estimates.reply_sample import ReplySample
 from edge_node.estimates.route import Route
 from edge_node.estimates.work import PING
+from edge_node.jobs import Engine
 from edge_node.picture_sizes import FIRST_QUALITY, PictureSizes
 from edge_node.replies import RemoteReply
 from schemas.messages import Task, Timing
 
 NS_PER_US = 1000
-FIRST_PART_BYTES = 50_000  # of live tensors, until some were sent
+PART_HEAD_BYTES = 200  # of a message, beside its tensors
 WORKERS = 64
-PICTURE, PART = Path.OFFLOAD.value, Path.SPLIT.value
+PICTURE = Path.OFFLOAD.value
 
 
 class Routes:
@@ -29,7 +31,7 @@ class Routes:
         self._of: dict[str, Route] = {}
         self._sizes = PictureSizes()
         self._quality = FIRST_QUALITY  # of the newest picture
-        self.part_bytes = FIRST_PART_BYTES  # as many as the last time
+        self._part_bytes: dict[int, int] = {}  # of live tensors at each placement, as many as the last time
 
     def of(self, worker: str) -> Route:
         """What is known of a worker; begins with nothing."""
@@ -81,10 +83,18 @@ class Routes:
             )
         return tuple(rungs)
 
-    def part_forecast(self, worker: str, *, now_ns: int) -> Forecast:
-        """What to expect of ``part_bytes`` of live tensors sent now."""
-        route = self.of(worker)
-        return route.forecast(payload_bytes=self.part_bytes, way=PART, now_ns=now_ns)
+    def part_bytes(self, engine: Engine) -> int:
+        """About what the live tensors of the next frame take at this engine's cut."""
+        known = self._part_bytes.get(engine.cut)
+        if known is not None:
+            return known
+        return 0 if engine.parts is None else engine.parts.up_bytes + PART_HEAD_BYTES
+
+    def part_forecast(self, worker: str, engine: Engine, *, now_ns: int) -> Forecast:
+        """What to expect of the live tensors at this engine's cut, sent now."""
+        return self.of(worker).forecast(
+            payload_bytes=self.part_bytes(engine), way=_split_way(engine.cut), now_ns=now_ns
+        )
 
     def picture_left(
         self,
@@ -101,10 +111,12 @@ class Routes:
         way = PICTURE
         self.of(worker).on_sent(frame_id, payload_bytes=payload_bytes, way=way, now_ns=now_ns)
 
-    def part_left(self, worker: str, frame_id: int, *, payload_bytes: int, now_ns: int) -> None:
+    def part_left(
+        self, worker: str, frame_id: int, engine: Engine, *, payload_bytes: int, now_ns: int
+    ) -> None:
         """The live tensors of a frame are on their way."""
-        self.part_bytes = payload_bytes
-        way = PART
+        self._part_bytes[engine.cut] = payload_bytes
+        way = _split_way(engine.cut)
         self.of(worker).on_sent(frame_id, payload_bytes=payload_bytes, way=way, now_ns=now_ns)
 
     def ping_left(self, worker: str, ping_id: int, *, payload_bytes: int, now_ns: int) -> None:
@@ -135,8 +147,14 @@ class Routes:
         self.of(worker).on_loss(request_id, ping=ping, now_ns=now_ns)
 
 
+@lru_cache(maxsize=64)
+def _split_way(cut: int) -> str:
+    """The worker's part is another one at every cut."""
+    return f"{Path.SPLIT.value} {cut}"
+
+
 def _sample(reply: RemoteReply, timing: Timing) -> ReplySample:
-    way = PICTURE if reply.wanted is None else PART
+    way = PICTURE if reply.wanted is None else _split_way(reply.wanted.placement_id)
     if reply.task is Task.PING:
         way = PING
     return ReplySample(

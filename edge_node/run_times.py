@@ -1,11 +1,13 @@
 """Pure core: what runs of this headset's engine take: usually, by the newest; at worst, by very many.
 
 Whole runs are told apart by the regions they look into: with none the palm detector runs too, and it can be known before.
-Heads and tails take a share of a whole run until they were measured. What an engine took before it was warm stands in
+Heads and tails, which are told apart by where the model is cut, take a share of a whole run until they were measured. What an engine took before it was warm stands in
 until a later run has ended. Times are passed in.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
+from functools import lru_cache
 
 from edge_node.device_class import Thermal
 from edge_node.estimates.local_times import CAUTION, LocalTimes
@@ -21,6 +23,8 @@ WHOLE_IN = tuple(
     f"whole in {regions}" for regions in range(MOST_REGIONS + 1)
 )  # names of whole runs, by regions
 
+WHOLE = (ANY_WHOLE, *WHOLE_IN)
+
 
 class RunTimes:
     """Of the engine in place. ``prior_ns`` answers for whole runs until there was one."""
@@ -29,7 +33,7 @@ class RunTimes:
         self._prior_ns = prior_ns
         self._recent: defaultdict[str, Quantiles] = defaultdict(lambda: Quantiles(prior_ns=prior_ns))
         self._many = LocalTimes(prior_ns=prior_ns)
-        self._ended: Counter[JobKind] = Counter()  # runs of this engine, until it is warm
+        self._ended: Counter[str] = Counter()  # runs of this engine, until it is warm
         self.version = 0  # grows with all that is learned or forgotten
 
     def forget(self) -> None:
@@ -37,36 +41,55 @@ class RunTimes:
         self.version += 1
         self._ended.clear()
         self._many.forget()
-        self.forget_parts()
+        for name in [name for name in self._recent if name not in WHOLE]:
+            del self._recent[name]
 
-    def forget_parts(self) -> None:
-        """Take parts for their share of a whole run again, until they are measured anew."""
+    def forget_parts(self, cut: int = 0) -> None:
+        """Take the parts at one cut for their share of a whole run again, until they are measured anew."""
         for kind in PARTS:
-            self._drop(kind)
+            self._drop((_part(kind, cut),))
 
-    def add(self, kind: JobKind, duration_ns: int, *, regions: int, thermal: Thermal, encoding: bool) -> None:
-        """A run ended; ``encoding``: frames were encoded and sent during it."""
-        if self._ended[kind] <= WARM_UP:
-            if self._ended[kind] == WARM_UP:
-                self._drop(kind)
-            self._ended[kind] += 1
+    def add(
+        self,
+        kind: JobKind,
+        duration_ns: int,
+        *,
+        regions: int,
+        cut: int = 0,
+        thermal: Thermal,
+        encoding: bool,
+    ) -> None:
+        """A run ended; ``encoding``: frames were encoded and sent during it; ``cut``: the placement of a part."""
+        is_whole = kind is JobKind.WHOLE
+        what = ANY_WHOLE if is_whole else _part(kind, cut)
+        if self._ended[what] <= WARM_UP:
+            if self._ended[what] == WARM_UP:
+                self._drop(WHOLE if is_whole else (what,))
+            self._ended[what] += 1
         self.version += 1
-        name: str = kind
-        if kind is JobKind.WHOLE:
+        name = what
+        if is_whole:
             name = WHOLE_IN[min(regions, MOST_REGIONS)]
             self._recent[ANY_WHOLE].add(duration_ns)
         self._recent[name].add(duration_ns)
         self._many.add(name, thermal, duration_ns, encoding=encoding)
 
     def usual_ns(
-        self, kind: JobKind, fraction: float, *, regions: int | None = None, share: float = 1.0
+        self,
+        kind: JobKind,
+        fraction: float,
+        *,
+        regions: int | None = None,
+        share: float = 1.0,
+        cut: int = 0,
     ) -> int:
         """What this fraction of the newest runs did not exceed, whatever they looked into where that is not said.
 
-        ``share`` of a whole run stands for a part that was not measured.
+        ``share`` of a whole run stands for a part that was not measured at this ``cut``.
         """
-        if kind is not JobKind.WHOLE and kind in self._recent:
-            return self._recent[kind].at(fraction)
+        known = None if kind is JobKind.WHOLE else self._recent.get(_part(kind, cut))
+        if known is not None:
+            return known.at(fraction)
         whole_ns = self._whole(regions).at(fraction)
         return whole_ns if share == 1.0 else round(share * whole_ns)
 
@@ -74,10 +97,12 @@ class RunTimes:
         """What the newest whole runs took; those that looked into so many regions, where there were any."""
         return self._whole(regions)
 
-    def worst_ns(self, kind: JobKind, *, thermal: Thermal, regions: int = 0, share: float = 1.0) -> int:
+    def worst_ns(
+        self, kind: JobKind, *, thermal: Thermal, regions: int = 0, share: float = 1.0, cut: int = 0
+    ) -> int:
         """What a run takes at worst while it is so hot; ``share`` of a whole run stands for a part not measured."""
-        if kind is not JobKind.WHOLE and kind in self._recent:
-            return self._many.p999(kind, thermal)
+        if kind is not JobKind.WHOLE and (part := _part(kind, cut)) in self._recent:
+            return self._many.p999(part, thermal)
         name = WHOLE_IN[min(regions, MOST_REGIONS)]
         worst_ns = self._many.p999(name, thermal)
         if self._many.count(name, thermal) < FEW:
@@ -88,8 +113,14 @@ class RunTimes:
         known = None if regions is None else self._recent.get(WHOLE_IN[min(regions, MOST_REGIONS)])
         return self._recent[ANY_WHOLE] if known is None else known
 
-    def _drop(self, kind: JobKind) -> None:
+    def _drop(self, names: Iterable[str]) -> None:
         self.version += 1
-        for name in (ANY_WHOLE, *WHOLE_IN) if kind is JobKind.WHOLE else (kind,):
+        for name in names:
             self._recent.pop(name, None)
             self._many.forget(name)
+
+
+@lru_cache(maxsize=64)
+def _part(kind: JobKind, cut: int) -> str:
+    """Under which name runs of a part are kept."""
+    return f"{kind.value} {cut}"

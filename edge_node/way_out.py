@@ -4,12 +4,14 @@ Starts what the policy decided, hears what came of it, and says when a reply cou
 fails on the way makes its frame be helped at once. Times are passed in.
 """
 
+from collections.abc import Sequence
+
 from edge_node.answers import Answers
-from edge_node.decide import ChipView, Decision, LinkView, LocalView, Path
+from edge_node.decide import ChipView, Decision, LinkView, LocalView, PairView, Path
 from edge_node.energy import POWERS
 from edge_node.flight import Flight, Stage
 from edge_node.frames import Captured
-from edge_node.jobs import JobKind
+from edge_node.jobs import Engine, JobKind
 from edge_node.local_way import LocalWay
 from edge_node.remote import Remote
 from edge_node.replies import RemoteReply
@@ -41,55 +43,60 @@ class WayOut:
         now_ns: int,
         critical: bool = False,
         may_duplicate: bool = False,
-        parts_too_late: bool = False,
+        head_by_ns: int = 0,
     ) -> LinkView:
-        """What the policy may know of a frame now."""
+        """What the policy may know of a frame now; ``head_by_ns``: a head that ends later is too late."""
         remote = self._remote
         worker = remote.worker(now_ns=now_ns)
-        part = remote.part(self._local.engine, now_ns=now_ns)
-        proved = None if part is None or part.reason else part.worker
+        cuts = self._local.engine.cuts
+        pairs = tuple([self._pair(cut, head_by_ns, now_ns=now_ns) for cut in cuts]) if cuts else ()
         offloads = remote.rungs(worker, now_ns=now_ns)
         return LinkView(
             worker=worker,
             ready=remote.ready,
-            part=part,
+            pairs=pairs,
             now_ns=now_ns,
             deadline_ns=flight.deadline_ns,
             offload=offloads[0].forecast if offloads else None,
             local=local,
             offloads=offloads,
-            split=remote.part_forecast(proved, now_ns=now_ns) if proved else None,
-            part_bytes=remote.routes.part_bytes if proved else 0,
-            chip=self._chip(flight, parts_too_late=parts_too_late, has_parts=proved is not None),
+            chip=self._chip(flight),
             vitals=remote.vitals,
             critical=critical,
             may_duplicate=may_duplicate,
         )
 
-    def _chip(self, flight: Flight, *, parts_too_late: bool, has_parts: bool) -> ChipView:
-        """What jobs lately took, and what this device draws for them."""
-        engine, times = self._local.engine, self._local.perception.times
-        power = POWERS[self._local.perception.device.name]
-        run_ns = times.usual_ns(JobKind.WHOLE, 0.5, regions=flight.regions)
-        if not has_parts:
-            return ChipView(power=power, run_ns=run_ns, parts_too_late=parts_too_late)
-        head, tail = (engine.share(kind) for kind in (JobKind.HEAD, JobKind.TAIL))
-        return ChipView(
-            power=power,
-            run_ns=run_ns,
-            head_ns=times.usual_ns(JobKind.HEAD, MOSTLY, share=head),
-            tail_ns=times.usual_ns(JobKind.TAIL, MOSTLY, share=tail),
-            parts_too_late=parts_too_late,
-        )
+    def _chip(self, flight: Flight) -> ChipView:
+        """What whole runs lately took, and what this device draws for them."""
+        perception = self._local.perception
+        run_ns = perception.times.usual_ns(JobKind.WHOLE, 0.5, regions=flight.regions)
+        return ChipView(power=POWERS[perception.device.name], run_ns=run_ns)
+
+    def _pair(self, engine: Engine, head_by_ns: int, *, now_ns: int) -> PairView:
+        """What is known of one of the pairs that the engine was cut at: ``engine`` is cut there."""
+        parts, remote, times = engine.parts, self._remote, self._local.perception.times
+        leads = engine is self._local.engine
+        part = remote.part(engine, leads=leads, now_ns=now_ns)
+        if parts is None or part is None:
+            raise ValueError(f"{engine.label} was not cut: only an engine that was has pairs")
+        cut, share = engine.cut, parts.head_share
+        pair = PairView(placement=parts.placement, part=part)
+        pair.too_late = now_ns + times.usual_ns(JobKind.HEAD, 0.5, share=share, cut=cut) >= head_by_ns
+        if part.worker is not None and not part.reason:
+            pair.forecast = remote.routes.part_forecast(part.worker, engine, now_ns=now_ns)
+            pair.payload_bytes = remote.routes.part_bytes(engine)
+            pair.head_ns = times.usual_ns(JobKind.HEAD, MOSTLY, share=share, cut=cut)
+            pair.tail_ns = times.usual_ns(JobKind.TAIL, MOSTLY, share=parts.tail_share, cut=cut)
+        return pair
 
     def begin(self, flight: Flight, captured: Captured, decision: Decision, *, now_ns: int) -> None:
         """Start a frame on the way that was decided; on the headset where it cannot be sent."""
+        if decision.unproved:
+            self._ask(flight, decision.unproved, now_ns=now_ns)
         if decision.path is Path.SPLIT:
             flight.worker = decision.worker
-            self._local.queue_head(flight, now_ns=now_ns)
+            self._local.queue_head(flight, self._local.engine.at(decision.placement), now_ns=now_ns)
             return
-        if decision.ask is not None:
-            self._remote.ask(flight, self._local.engine, worker=decision.ask, now_ns=now_ns)
         sent = decision.worker is not None and self._remote.send(
             flight,
             captured,
@@ -104,6 +111,14 @@ class WayOut:
             flight.hedge_now, flight.hedge_at_ns = decision.duplicate, decision.hedge_at_ns
         else:
             self._local.queue(flight, now_ns=now_ns)
+
+    def _ask(self, flight: Flight, unproved: Sequence[PairView], *, now_ns: int) -> None:
+        """Ask for the proof of a pair; before the frame leaves, so that the frame takes the place in line, if need be."""
+        others_out = any(other.remote is Stage.RUNNING for other in self._flights.values())
+        if self._remote.may_ask(others_out=others_out, now_ns=now_ns):
+            engine = self._local.engine
+            wanted = [(engine.at(pair.placement), pair.part.worker) for pair in unproved if pair.part.worker]
+            self._remote.ask(flight, wanted, now_ns=now_ns)
 
     def on_head(self, flight: Flight, now_ns: int) -> None:
         """A frame's head is done: send what crosses the cut, unless the frame is being helped already."""

@@ -136,10 +136,10 @@ class WorkerBook:
         """The worker to probe now; one of the pool stands for it, because the pool takes no probes."""
         return self.choose(AUTO if wanted == POOL else wanted, now_ns=now_ns)
 
-    def choose_part(self, wanted: str, part: PartWanted, *, now_ns: int) -> PartView:
+    def choose_part(self, wanted: str, part: PartWanted, *, leads: bool = True, now_ns: int) -> PartView:
         """The worker to run a part: the one ``wanted``, or with ``auto`` and ``any`` a good one.
 
-        Where nobody can, the view says why, and whom to ask for a proof where that is all that is missing.
+        ``leads``: it is then the one to ask for everything; else whoever that is stays it. Where nobody can, the view says why, and whom to ask for a proof where that is all that is missing.
         """
         candidates = [w for w in self._known if wanted in {AUTO, POOL, w} and self._serves(w)]
         if not candidates:
@@ -155,13 +155,16 @@ class WorkerBook:
             for w in candidates
             if part.placement_id in self._known[w].presence.placements.get(part.model, ())
         ]
-        if self._current not in (proved or candidates):
-            self._current = self._pick(proved or candidates)
-        return PartView(worker=self._current, reason="" if proved else self._not_proved(part))
+        worker = self._current
+        if worker not in (proved or candidates):
+            worker = self._pick(proved or candidates) if leads else min(proved or candidates)
+        if leads:
+            self._current = worker
+        return PartView(worker=worker, reason="" if proved else self._not_proved(worker, part))
 
-    def _not_proved(self, part: PartWanted) -> str:
-        reason = f"{self._current} has not proved this placement yet"
-        delayed = self._known[self._current].delayed if self._current else None
+    def _not_proved(self, worker: str | None, part: PartWanted) -> str:
+        reason = f"{worker} has not proved this placement yet"
+        delayed = self._known[worker].delayed if worker else None
         return f"{reason}: {delayed[1]}" if delayed and delayed[0] == part and delayed[1] else reason
 
     def decline(self, worker: str, part: PartWanted, reason: str) -> None:

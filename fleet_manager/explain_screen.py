@@ -19,7 +19,7 @@ def decisions(told: list[Json]) -> list[tuple[str, ...]]:
     return [
         (
             _word(row, "frame_id"),
-            _word(row, "path"),
+            _way(row),
             _word(row, "worker"),
             _word(row, "quality"),
             _share(row.get("p_on_time")),
@@ -46,7 +46,7 @@ def candidates(row: Json) -> list[tuple[str, ...]]:
     told.sort(key=lambda entry: _number(entry.get("score")), reverse=True)
     return [
         (
-            _word(entry, "path"),
+            _way(entry),
             _word(entry, "worker"),
             _word(entry, "quality"),
             _share(entry.get("p_on_time")),
@@ -57,6 +57,11 @@ def candidates(row: Json) -> list[tuple[str, ...]]:
         )
         for entry in told
     ]
+
+
+def _way(row: Json) -> str:
+    """A split says where it cuts."""
+    return f"{_word(row, 'path')} {row['placement']}" if row.get("placement") else _word(row, "path")
 
 
 def value_text(name: str, value: object) -> str:

@@ -4,6 +4,7 @@ Rows that are made anew for every frame are never changed afterwards, and yet no
 times as long to make.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -11,6 +12,7 @@ from typing import Protocol
 from edge_node.energy import Power
 from edge_node.estimates.forecast import Forecast
 from edge_node.vitals import Vitals
+from schemas.placements import Placement
 
 NS_PER_MS = 1_000_000
 BYTES_PER_MB = 1e6
@@ -49,16 +51,27 @@ class LocalView:
 
 @dataclass(slots=True, kw_only=True)
 class ChipView:
-    """How long jobs take the chip, mostly: a whole run, a head and a tail; and what it draws meanwhile.
-
-    ``parts_too_late``: a whole run would have to begin before a head is done.
-    """
+    """How long a whole run takes the chip, usually, and what it draws meanwhile."""
 
     power: Power
     run_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class PairView:
+    """One pair of places at which the model was cut: who could run the part between, and what to expect of that.
+
+    ``forecast``: of ``payload_bytes`` of live tensors sent now, where somebody proved it; then ``head_ns`` and
+    ``tail_ns`` are what these take the chip, mostly. ``too_late``: a whole run would have to begin before the head is done.
+    """
+
+    placement: Placement
+    part: PartView
+    forecast: Forecast | None = None
+    payload_bytes: int = 0
     head_ns: int = 0
     tail_ns: int = 0
-    parts_too_late: bool = False
+    too_late: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,22 +91,19 @@ class Rung:
 class LinkView:
     """What the policy may know of a frame, the headset, and the way out to the chosen worker.
 
-    ``ready``: whether the session can be trusted. ``part`` is there for an engine that was cut, ``split`` where somebody
-    proved the placement: what to expect of ``part_bytes`` of live tensors sent now. ``offloads``: the same of pictures,
-    the chosen worker first and the best quality first, and ``offload`` that of the first. ``critical``: a frame of a critical task.
+    ``ready``: whether the session can be trusted. ``pairs``: where the engine was cut, the config's first one first.
+    ``offloads``: what to expect of pictures sent now, the chosen worker first and the best quality first, and ``offload`` that of the first. ``critical``: a frame of a critical task.
     ``may_duplicate``: the budget has a duplicate left. ``vitals``: None until they were read.
     """
 
     worker: str | None
     ready: bool
-    part: PartView | None = None
+    pairs: tuple[PairView, ...] = ()
     now_ns: int = 0
     deadline_ns: int = 0
     offload: Forecast | None = None
     local: LocalView | None = None
     offloads: tuple[Rung, ...] = ()
-    split: Forecast | None = None
-    part_bytes: int = 0
     chip: ChipView | None = None
     vitals: Vitals | None = None
     critical: bool = False
@@ -105,7 +115,7 @@ class Considered:
     """One candidate: its chance to answer from the frame's own pixels in time, and why it was not taken.
 
     ``p_remote`` is the chance of the worker's answer alone, after ``samples`` of the link; ``p_on_time`` counts the run
-    here that stands behind it too. ``quality`` of its JPEG; ``energy_j`` on the headset; ``loss`` of quality, 0 to 1;
+    here that stands behind it too. ``quality`` of its JPEG; ``placement`` of a split; ``energy_j`` on the headset; ``loss`` of quality, 0 to 1;
     the ``score`` is higher for better. Filled in while a frame is decided, never changed afterwards.
     """
 
@@ -114,6 +124,7 @@ class Considered:
     p_on_time: float
     why_not: str = ""
     quality: int | None = None
+    placement: Placement | None = None
     energy_j: float = 0.0
     payload_bytes: int = 0
     score: float = 0.0
@@ -130,17 +141,19 @@ class Considered:
 
 @dataclass(slots=True, kw_only=True)
 class Decision:
-    """Where one frame goes first. ``worker`` is set where it leaves; ``ask`` is who shall prove the placement.
+    """Where one frame goes first. ``worker`` is set where it leaves, ``placement`` where it is split.
 
     ``duplicate``: begin a whole run here at once too; ``hedge_at_ns``: begin it then, if that is earlier than the
-    latest safe start. ``held``: the way of frames that is kept, though this one stays. ``quality`` of the JPEG that leaves; None for the configured one. ``energy_j`` on the headset, as
-    expected. ``considered``: what else was weighed.
+    latest safe start. ``held``: the way of frames that is kept, though this one stays. ``quality`` of the JPEG that leaves;
+    None for the configured one. ``energy_j`` on the headset, as expected. ``unproved``: pairs that somebody shall prove.
+    ``considered``: what else was weighed.
     """
 
     path: Path
     worker: str | None
     reason: str
-    ask: str | None = None
+    placement: Placement | None = None
+    unproved: tuple[PairView, ...] = ()
     duplicate: bool = False
     hedge_at_ns: int | None = None
     p_on_time: float | None = None
@@ -174,6 +187,11 @@ class Policy(Protocol):
 def stay(reason: str, *, held: Path | None = None) -> Decision:
     """Compute the frame here."""
     return Decision(path=Path.LOCAL, worker=None, reason=reason, held=held)
+
+
+def unproved(pairs: Iterable[PairView]) -> tuple[PairView, ...]:
+    """Those that nobody proved, though somebody may be asked to."""
+    return tuple(pair for pair in pairs if pair.part.reason and pair.part.worker is not None)
 
 
 def blocked_by(view: LinkView) -> str | None:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from edge_node.energy import POWERS
 from edge_node.estimates.forecast import Forecast
-from edge_node.policies.base import TOO_LATE_FOR_PARTS, ChipView, Considered, LinkView, LocalView, Path
+from edge_node.policies.base import (
+    TOO_LATE_FOR_PARTS,
+    ChipView,
+    Considered,
+    LinkView,
+    LocalView,
+    PairView,
+    Path,
+)
 from edge_node.policies.quality import picture_loss, together
 from schemas.documents import SplitConfig
 
@@ -59,7 +67,7 @@ class Limits:
 
 
 def candidates(view: LinkView, limits: Limits, *, local: LocalView) -> list[Considered]:
-    """The local run first, then the split, then the pictures of each worker from the best quality down."""
+    """The local run first, then the split at each pair, then the pictures of each worker from the best quality down."""
     chip = view.chip or UNKNOWN_CHIP
     run_j = chip.power.run_j(chip.run_ns)
     rows = [
@@ -72,8 +80,8 @@ def candidates(view: LinkView, limits: Limits, *, local: LocalView) -> list[Cons
             why_not="" if limits.local else "tiers do not name local",
         )
     ]
-    if limits.split and view.part is not None:
-        rows.append(_split(view, limits, chip, run_j, local=local))
+    if limits.split:
+        rows.extend(_split(view, pair, limits, chip, run_j, local=local) for pair in view.pairs)
     if limits.offload:
         rows.extend(_offloads(view, limits, chip, run_j, local=local))
     return rows
@@ -112,37 +120,40 @@ def _offloads(
     return rows
 
 
-def _split(view: LinkView, limits: Limits, chip: ChipView, run_j: float, *, local: LocalView) -> Considered:
+def _split(
+    view: LinkView, pair: PairView, limits: Limits, chip: ChipView, run_j: float, *, local: LocalView
+) -> Considered:
     """The same model as here, bit for bit: so its loss is that of the local run."""
-    part, forecast = view.part, view.split
+    part, forecast = pair.part, pair.forecast
     p_remote, p_run, radio_j = 0.0, 1.0, 0.0
     if forecast is not None:
-        p_remote, p_run, radio_j = _part_sent(view, chip, forecast, local=local)
-    why_not = part.reason if part else ""
+        p_remote, p_run, radio_j = _part_sent(view, pair, chip, forecast, local=local)
+    why_not = part.reason
     if not why_not and view.critical:
         why_not = NEEDS_THE_SLOT
-    if not why_not and chip.parts_too_late:
+    if not why_not and pair.too_late:
         why_not = TOO_LATE_FOR_PARTS
     return Considered(
         path=Path.SPLIT,
-        worker=part.worker if part else None,
+        worker=part.worker,
         p_remote=p_remote,
         p_on_time=1 - (1 - p_remote) * (1 - local.p_hedged),
         samples=0 if forecast is None else forecast.samples,
-        energy_j=chip.power.run_j(chip.head_ns + chip.tail_ns) + radio_j + p_run * run_j,
-        payload_bytes=view.part_bytes,
+        energy_j=chip.power.run_j(pair.head_ns + pair.tail_ns) + radio_j + p_run * run_j,
+        payload_bytes=pair.payload_bytes,
         loss=limits.local_loss,
+        placement=pair.placement,
         why_not=why_not,
     )
 
 
 def _part_sent(
-    view: LinkView, chip: ChipView, forecast: Forecast, *, local: LocalView
+    view: LinkView, pair: PairView, chip: ChipView, forecast: Forecast, *, local: LocalView
 ) -> tuple[float, float, float]:
     """Its chance, the chance that a whole run begins nevertheless, and the radio's joules; the head is done first."""
-    left_ns = view.deadline_ns - view.now_ns - chip.head_ns - chip.tail_ns
-    p_run = 1 - forecast.p_at(local.hedge_at_ns - view.now_ns - chip.head_ns)
+    left_ns = view.deadline_ns - view.now_ns - pair.head_ns - pair.tail_ns
+    p_run = 1 - forecast.p_at(local.hedge_at_ns - view.now_ns - pair.head_ns)
     radio_j = chip.power.radio_j(
-        payload_bytes=view.part_bytes, awake_ns=max(0, min(forecast.predicted_ns, left_ns))
+        payload_bytes=pair.payload_bytes, awake_ns=max(0, min(forecast.predicted_ns, left_ns))
     )
     return forecast.p_at(left_ns), p_run, radio_j

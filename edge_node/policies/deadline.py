@@ -5,7 +5,7 @@ where both fail. Who about equals the surest way is chosen by score. What must s
 Rows are built in ``candidates``, judged in ``scoring``; when the way may change is known in ``steps``.
 """
 
-from edge_node.policies.base import Considered, Decision, LinkView, Path, blocked_by, stay
+from edge_node.policies.base import Considered, Decision, LinkView, Path, blocked_by, stay, unproved
 from edge_node.policies.berth import Berth
 from edge_node.policies.candidates import Limits, candidates
 from edge_node.policies.joule_price import JoulePrice
@@ -32,7 +32,8 @@ class DeadlinePolicy:
         self._weights = config.weights
         self._joule = JoulePrice(config)
         self._steps = Steps()
-        self._berth = Berth()
+        self._berth = Berth(by="worker", says="pictures go to")
+        self._pair = Berth(by="placement", says="the model is cut at")
         self._ladder = Ladder()
         self._frame_ns = FIRST_FRAME_NS
         self._borne = False  # the newest frame goes a way that promises too little
@@ -46,7 +47,7 @@ class DeadlinePolicy:
             self._steps.block(view.now_ns)
             return stay(blocked, held=self._steps.at)
         self._steps.unblock()
-        if view.local is None or not (view.offloads or view.part):
+        if view.local is None or not (view.offloads or view.pairs):
             return stay("nothing is known of the link")
         self._learn_rate(view)
         rows = candidates(view, self._limits, local=view.local)
@@ -82,6 +83,11 @@ class DeadlinePolicy:
             self._turn_down_the_large(rows[1:], here=here)
         tolerance = HOT_TOLERANCE if self._joule.heat else TOLERANCE
         tolerance = CRITICAL_TOLERANCE if view.critical else tolerance
+        if len(view.pairs) > 1:
+            splits = [row for row in rows if row.path is Path.SPLIT]
+            self._pair.settle(
+                splits, floor=self._floor, tolerance=tolerance, margin=MARGIN, now_ns=view.now_ns
+            )
         pictures = [row for row in rows if row.path is Path.OFFLOAD]
         self._berth.settle(
             pictures, floor=self._floor, tolerance=tolerance, margin=MARGIN, now_ns=view.now_ns
@@ -151,7 +157,8 @@ class DeadlinePolicy:
             path=taken.path,
             worker=taken.worker,
             reason=reason,
-            ask=view.part.worker if self._limits.split and view.part and view.part.reason else None,
+            placement=taken.placement,
+            unproved=unproved(view.pairs) if self._limits.split and view.pairs else (),
             duplicate=duplicate,
             p_on_time=p_on_time,
             quality=taken.quality,

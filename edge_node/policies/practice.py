@@ -3,7 +3,16 @@
 Going up is slow, going down is immediate: a frame sent in vain costs a deadline, a frame kept costs only quality.
 """
 
-from edge_node.policies.base import NS_PER_MS, TOO_LATE_FOR_PARTS, Decision, LinkView, Path, blocked_by, stay
+from edge_node.policies.base import (
+    NS_PER_MS,
+    TOO_LATE_FOR_PARTS,
+    Decision,
+    LinkView,
+    Path,
+    blocked_by,
+    stay,
+    unproved,
+)
 from schemas.documents import SplitConfig
 
 
@@ -113,13 +122,16 @@ class SplitPolicy:
         """Split where the placement was proved; else local, and let one be asked to prove it."""
         if not view.ready:
             return stay("the link is not ready")
-        if view.part is None:
+        if not view.pairs:
             return stay("the model is not cut at this placement: deploy one that its positions belong to")
-        if view.part.reason:
-            return Decision(path=Path.LOCAL, worker=None, reason=view.part.reason, ask=view.part.worker)
-        if view.chip is not None and view.chip.parts_too_late:
+        first = view.pairs[0]
+        if reason := first.part.reason:
+            return Decision(path=Path.LOCAL, worker=None, reason=reason, unproved=unproved((first,)))
+        if first.too_late:
             return stay(TOO_LATE_FOR_PARTS)
-        return Decision(path=Path.SPLIT, worker=view.part.worker, reason=self._said)
+        return Decision(
+            path=Path.SPLIT, worker=first.part.worker, reason=self._said, placement=first.placement
+        )
 
     def on_rtt(self, rtt_ns: int, *, probe: bool) -> None:
         """Of no interest."""

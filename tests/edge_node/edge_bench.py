@@ -71,7 +71,7 @@ CUT_ENGINE = replace(
     ENGINE,
     digest=MODEL,
     kernel=KERNEL,
-    parts=EngineParts(placement=PLACEMENT, hands=NoParts(), head_share=0.5, tail_share=0.1),
+    parts=EngineParts(placement=PLACEMENT, hands=NoParts(), head_share=0.5, tail_share=0.1, up_bytes=50_000),
 )
 
 

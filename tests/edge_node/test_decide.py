@@ -1,16 +1,18 @@
 """Policies, estimates and hedging: pure rules, told what happened."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from edge_bench import worker_presence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_node.decide import POLICIES, LinkView, PartView, Path
+from edge_node.decide import POLICIES, LinkView, PairView, PartView, Path
 from edge_node.hedge import HedgeMargins, carry_at_ns, is_worth_starting, latest_local_start_ns
 from edge_node.workers import MAX_DECLINED, MOST_REST_NS, REST_NS, PartWanted, WorkerBook
 from schemas.documents import Load, SplitConfig
+from schemas.placements import Placement
 
 MS = 1_000_000
 READY = LinkView(worker="w-1", ready=True)
@@ -222,8 +224,12 @@ def test_a_worker_says_with_which_model_it_answers():
     assert known.model(None) == ""
 
 
-def part_view(**views):
-    return LinkView(worker="w-1", ready=True, **views)
+def pair(reason=""):
+    return PairView(placement=Placement(start=20, end=59), part=PartView(worker="w-2", reason=reason))
+
+
+def part_view(*pairs):
+    return LinkView(worker="w-1", ready=True, pairs=pairs)
 
 
 def test_split_leaves_with_the_worker_of_the_part_and_says_where_it_cuts():
@@ -231,14 +237,18 @@ def test_split_leaves_with_the_worker_of_the_part_and_says_where_it_cuts():
     policy = POLICIES["split"](SplitConfig(policy="split", placement=place))
     policy.on_loss("a reply is missing")
     policy.on_rtt(500 * MS, probe=False)
-    decision = policy.decide(part_view(part=PartView(worker="w-2", reason="")))
-    assert (decision.path, decision.worker, decision.ask) == (Path.SPLIT, "w-2", None)
+    other = replace(pair(), placement=Placement(start=4, end=63))
+    decision = policy.decide(part_view(pair(), other))
+    assert (decision.path, decision.worker, decision.unproved) == (Path.SPLIT, "w-2", ())
+    assert decision.placement == Placement(start=20, end=59)
     assert decision.reason == "policy split at 20:59"
     assert not policy.wants_probes()
-    asked = policy.decide(part_view(part=PartView(worker="w-2", reason="not proved yet")))
-    assert (asked.path, asked.worker, asked.ask, asked.reason) == (Path.LOCAL, None, "w-2", "not proved yet")
+    unproved = pair("not proved yet")
+    asked = policy.decide(part_view(unproved, other))
+    assert (asked.path, asked.worker, asked.reason) == (Path.LOCAL, None, "not proved yet")
+    assert asked.unproved == (unproved,)
     assert "not cut" in policy.decide(part_view()).reason
-    blocked = LinkView(worker="w-1", ready=False, part=PartView(worker="w-2", reason=""))
+    blocked = LinkView(worker="w-1", ready=False, pairs=(pair(),))
     assert policy.decide(blocked).reason == "the link is not ready"
 
 

@@ -9,17 +9,19 @@ from edge_bench import MS, Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_node.decide import Considered, Decision, LinkView, LocalView, PartView, Path
+from edge_node.decide import Considered, Decision, LinkView, LocalView, PairView, PartView, Path
 from edge_node.decisions import KEPT, Decisions
 from edge_node.device_class import Thermal
 from edge_node.estimates.clock import Legs
 from edge_node.estimates.route import Route
 from edge_node.flight import Flight
 from edge_node.vitals import Vitals
+from schemas.placements import Placement
 
 MOST_BYTES = 64 * 1024
-MOST_WAYS = 7  # local, split, and a picture of five qualities
+MOST_WAYS = 20  # local, four splits, and a picture of five qualities for each of three workers
 LONGEST_ID = "w" * 32
+LONGEST = Placement(start=65_534, end=65_535)
 LONGEST_REASON = "r" * 200
 
 
@@ -153,7 +155,7 @@ def test_rows_of_the_longest_words_are_json_and_below_64_kib(p_on_time, p_now, n
     view = LinkView(
         worker=LONGEST_ID,
         ready=True,
-        part=PartView(worker=LONGEST_ID, reason=LONGEST_REASON),
+        pairs=(PairView(placement=LONGEST, part=PartView(worker=LONGEST_ID, reason=LONGEST_REASON)),),
         now_ns=now_ns,
         deadline_ns=0,
         offload=forecast,
@@ -165,6 +167,7 @@ def test_rows_of_the_longest_words_are_json_and_below_64_kib(p_on_time, p_now, n
         p_on_time=2 / 3,
         why_not=LONGEST_REASON,
         quality=100,
+        placement=LONGEST,
         energy_j=1 / 3,
         payload_bytes=123_457,
         score=-2 / 3,

@@ -110,7 +110,9 @@ def test_one_slow_part_does_not_keep_the_split_from_being_weighed_for_ever():
         worker_presence(kernels={MODEL: KERNEL}, placements={MODEL: (PLACEMENT.id,)})
     )
     for _ in range(3):
-        b.perception.times.add(JobKind.HEAD, 90 * MS, regions=1, thermal=Thermal.NOMINAL, encoding=False)
+        b.perception.times.add(
+            JobKind.HEAD, 90 * MS, regions=1, cut=PLACEMENT.id, thermal=Thermal.NOMINAL, encoding=False
+        )
     answer_frames(b, count=2)
     assert newest(b)["considered"][1]["why_not"] == TOO_LATE_FOR_PARTS
     answer_frames(b, count=KEPT_HERE_FRAMES)

@@ -270,9 +270,11 @@ def test_one_slow_part_does_not_keep_frames_here_for_ever():
 def test_another_engines_parts_are_measured_anew():
     b = bench()
     split_once(b)
-    assert b.perception.times.usual_ns(JobKind.HEAD, 0.5, share=0.5) == 10 * MS
+    assert b.perception.times.usual_ns(JobKind.HEAD, 0.5, share=0.5, cut=PLACEMENT.id) == 10 * MS
     b.journey.local.use(replace(CUT_ENGINE, label="new"), now_ns=b.now_ns)
-    assert b.perception.times.usual_ns(JobKind.HEAD, 0.5, share=0.5) == 5 * MS  # half of the whole's
+    assert (
+        b.perception.times.usual_ns(JobKind.HEAD, 0.5, share=0.5, cut=PLACEMENT.id) == 5 * MS
+    )  # half of the whole's
 
 
 def test_tensors_that_the_part_does_not_return_start_the_whole_run_and_rest_the_worker():

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from edge_node.decide import ChipView, LinkView, LocalView, Rung
+from edge_node.decide import ChipView, LinkView, LocalView, PairView, PartView, Rung
 from edge_node.device_class import Thermal
 from edge_node.energy import POWERS
 from edge_node.vitals import Vitals
+from schemas.placements import Placement
 
 MS = 1_000_000
 S = 1000 * MS
@@ -43,6 +44,17 @@ class Race(Chance):
 
 def rung(p=0.9, *, quality=80, payload_bytes=20_000, **fields):
     return Rung(quality=quality, payload_bytes=payload_bytes, forecast=Chance(p=p, **fields))
+
+
+def pair(p=0.9, *, at=(20, 59), reason="", forecast=None, payload_bytes=60_000, **fields):
+    """What is known of a pair of cuts that w-2 proved, or did not for a reason."""
+    return PairView(
+        placement=Placement(start=at[0], end=at[1]),
+        part=PartView(worker="w-2", reason=reason),
+        forecast=None if reason else forecast or Chance(p=p),
+        payload_bytes=0 if reason else payload_bytes,
+        **fields,
+    )
 
 
 def view(p=0.9, *, now_ns=0, p_now=0.9, p_hedged=0.9, hedge_in_ns=60 * MS, **fields):

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_views import CHIP, FRAME_NS, MS, Chance, rung, view
+from policy_views import CHIP, FRAME_NS, MS, pair, rung, view
 
-from edge_node.decide import POLICIES, LocalView, PartView, Path
+from edge_node.decide import POLICIES, LocalView, Path
 from edge_node.device_class import Thermal
 from edge_node.policies.deadline import DOWN_SHARE
 from edge_node.policies.steps import CUT_NS, MOST_SWITCHES, SWITCHES_WITHIN_NS
@@ -42,21 +42,25 @@ RUNGS = st.tuples(SHARE, SHARE, SHARE, st.integers(1000, 100_000), st.integers(0
         for p, quality in zip(told[:3], QUALITIES, strict=True)
     )
 )
-PARTS = st.sampled_from([None, PartView(worker="w-2", reason=""), PartView(worker="w-2", reason="not yet")])
+PAIR = st.fixed_dictionaries(
+    {
+        "p": SHARE,
+        "reason": st.sampled_from(["", "", "not yet"]),
+        "payload_bytes": st.integers(0, 200_000),
+        "head_ns": st.integers(0, 30 * MS),
+        "too_late": st.booleans(),
+    }
+)
+PAIRS = st.lists(PAIR, max_size=4).map(
+    lambda told: tuple(pair(at=(20 - number, 59), **known) for number, known in enumerate(told))
+)
 MOMENTS = st.fixed_dictionaries(
     {
         "offloads": st.just(()) | RUNGS,
         "worker": st.sampled_from([None, "w-1", "w-1", "w-1"]),
         "ready": st.sampled_from([True, True, True, False]),
-        "part": PARTS,
-        "split": st.none() | SHARE.map(lambda p: Chance(p=p)),
-        "part_bytes": st.integers(0, 200_000),
-        "chip": st.none()
-        | st.builds(
-            lambda run_ms, late: replace(CHIP, run_ns=run_ms * MS, head_ns=MS, parts_too_late=late),
-            st.integers(1, 90),
-            st.booleans(),
-        ),
+        "pairs": PAIRS,
+        "chip": st.none() | st.integers(1, 90).map(lambda run_ms: replace(CHIP, run_ns=run_ms * MS)),
         "vitals": BODIES,
         "critical": st.booleans(),
         "may_duplicate": st.booleans(),
@@ -84,6 +88,7 @@ def check_one(decision, told, config):
     (row,) = taken
     here = decision.considered[0]
     assert (row.path, row.worker, row.quality) == (decision.path, decision.worker, decision.quality)
+    assert row.placement == decision.placement
     assert all(0 <= row.p_on_time <= 1 and row.energy_j >= 0 for row in decision.considered)
     if decision.path is Path.LOCAL:
         assert not decision.duplicate
@@ -92,7 +97,9 @@ def check_one(decision, told, config):
     assert row.p_remote >= DOWN_SHARE * config.on_time_floor or row.unsure or row.p_on_time > here.p_on_time
     if decision.path is Path.SPLIT:
         assert not told.critical
-        assert not told.part.reason
+        (taken,) = [pair for pair in told.pairs if pair.placement == decision.placement]
+        assert not taken.part.reason
+        assert not taken.too_late
     else:
         assert decision.duplicate or not told.critical
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from policy_views import BUDGET_NS, CHIP, COOL, FRAME_NS, MS, Chance, Race, S, rung, view
+from policy_views import BUDGET_NS, CHIP, COOL, FRAME_NS, MS, Chance, Race, S, pair, rung, view
 
-from edge_node.decide import POLICIES, PartView, Path
+from edge_node.decide import POLICIES, Path
 from edge_node.device_class import Thermal
 from edge_node.policies.deadline import DOWN_SHARE, HOT_TOLERANCE, TOLERANCE
 from edge_node.policies.joule_price import KEEPS_NS, SOON_S
@@ -13,7 +13,7 @@ from edge_node.policies.quality import picture_loss
 from edge_node.policies.steps import BEAR_NS, FIRST_HOLD_NS, SCORE_HOLD_NS
 from schemas.documents import SplitConfig
 
-PROVED = {"part": PartView(worker="w-2", reason=""), "split": Chance(p=0.9), "part_bytes": 60_000}
+PROVED = {"pairs": (pair(),)}
 THRIFTY = {"weights": {"energy": 1, "quality": 0}}  # nothing but joules count
 EVEN = {"p": 0.99, "p_now": 0.999, "p_hedged": 0.999}  # every way is about as sure
 LOW = replace(COOL, battery_fraction=0.1)
@@ -50,14 +50,13 @@ def test_a_split_that_is_proved_is_weighed_and_a_picture_for_the_better_model_wi
 
 
 def test_where_pictures_may_not_leave_the_split_that_spares_the_chip_is_taken():
-    chip = replace(CHIP, head_ns=2 * MS, tail_ns=MS)
+    light, heavy = (pair(head_ns=head_ms * MS, tail_ns=MS) for head_ms in (2, 15))
     tiers = {"tiers": ("local", "split")}
-    decision = settled(config=tiers, chip=chip, **EVEN, **PROVED)
+    decision = settled(config=tiers, **EVEN, pairs=(light,))
     assert (decision.path, decision.worker, decision.quality) == (Path.SPLIT, "w-2", None)
     assert not decision.duplicate
-    assert decision.energy_j < chip.power.run_j(chip.run_ns)
-    heavy = replace(CHIP, head_ns=15 * MS, tail_ns=MS)
-    assert settled(config=tiers, chip=heavy, **EVEN, **PROVED).path is Path.LOCAL
+    assert decision.energy_j < CHIP.power.run_j(CHIP.run_ns)
+    assert settled(config=tiers, **EVEN, pairs=(heavy,)).path is Path.LOCAL
 
 
 def test_a_split_counts_the_time_of_head_and_tail():
@@ -65,17 +64,16 @@ def test_a_split_counts_the_time_of_head_and_tail():
         def p_at(self, budget_ns):
             return min(1.0, budget_ns / BUDGET_NS)
 
-    chip = replace(CHIP, head_ns=20 * MS, tail_ns=10 * MS)
-    fields = {**PROVED, "split": Uniform(p=1.0), "p_hedged": 0.0}
-    decision = settled(chip=chip, **fields)
+    slow = pair(forecast=Uniform(p=1.0), head_ns=20 * MS, tail_ns=10 * MS)
+    decision = settled(pairs=(slow,), p_hedged=0.0)
     assert row_of(decision, Path.SPLIT).p_on_time == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"part": PartView(worker="w-2", reason="w-2 has not proved it"), "split": None}, "not proved it"),
-        ({"chip": replace(CHIP, parts_too_late=True)}, "a whole run must begin before a head"),
+        ({"pairs": (pair(reason="w-2 has not proved it"),)}, "not proved it"),
+        ({"pairs": (pair(too_late=True),)}, "a whole run must begin before a head"),
         ({"critical": True}, "a critical frame's own run needs the slot"),
     ],
     ids=["not proved", "too late", "critical"],
@@ -88,10 +86,11 @@ def test_a_split_that_cannot_be_taken_says_why(fields, reason):
 
 
 def test_a_worker_who_may_prove_the_placement_is_asked_whatever_way_is_taken():
-    unproved = {"part": PartView(worker="w-2", reason="not yet"), "split": None}
-    assert settled(**unproved).ask == "w-2"
-    assert settled(**PROVED).ask is None
-    assert settled(config={"tiers": ("local", "offload")}, **unproved).ask is None
+    unproved = pair(reason="not yet")
+    assert settled(pairs=(unproved,)).unproved == (unproved,)
+    assert settled(pairs=(pair(at=(4, 63)), unproved)).unproved == (unproved,)
+    assert settled(**PROVED).unproved == ()
+    assert settled(config={"tiers": ("local", "offload")}, pairs=(unproved,)).unproved == ()
 
 
 # -- rungs -------------------------------------------------------------------------------------------
