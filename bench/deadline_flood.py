@@ -34,7 +34,7 @@ MARKS = {
     "send_ns": ("<Q", 0x3C9E51D7A6F0284B),
 }
 MOST_AT_ONCE = 64  # frames, of what is overdue: a sender that was held up does not make up for all of it
-QUIET_S = 1.0  # without a reply, then none comes any more
+QUIET_S = 0.5  # without a reply, then none comes any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ def answers_a_second(flooded: Flood) -> float:
 def test_in_a_flood_a_worker_goes_on_answering_what_is_fresh(mosquitto, models_dir, photos, tmp_path):
     picture = photo_frame(cv2.imread(str(photos[0])))
     picture = dataclasses.replace(picture, header=dataclasses.replace(picture.header, budget_us=BUDGET_US))
-    order = Order(port=mosquitto.port, site=SITE, worker="w-1", headsets=20, per_s=CALM_PER_S, for_s=2.0)
+    order = Order(port=mosquitto.port, site=SITE, worker="w-1", headsets=20, per_s=CALM_PER_S, for_s=1.5)
     with (
         worker_process("--models", str(models_dir), folder=tmp_path, url=mosquitto.url) as (process, _ready),
         headset_on(mosquitto.url, device="listener") as listener,
@@ -39,7 +39,7 @@ def test_in_a_flood_a_worker_goes_on_answering_what_is_fresh(mosquitto, models_d
         calm = flood(listener._road, order, frame=picture)
         told = len(loads)
         flooded = flood(
-            listener._road, dataclasses.replace(order, per_s=FLOOD_PER_S, for_s=3.0), frame=picture
+            listener._road, dataclasses.replace(order, per_s=FLOOD_PER_S, for_s=2.0), frame=picture
         )
         told = len(loads) - told
         report = finish(process)

@@ -41,6 +41,43 @@ def offload(**fields):
     return Decision(path=Path.OFFLOAD, worker="w-1", reason="0.90 to be back in time", **fields)
 
 
+# Ways as a policy weighs them, and as a row tells them.
+WEIGHED = (
+    Considered(
+        path=Path.OFFLOAD,
+        worker="w-1",
+        p_on_time=0.98765432,
+        quality=60,
+        energy_j=0.0231234,
+        payload_bytes=20_000,
+        score=-0.0431234,
+    ),
+    Considered(path=Path.LOCAL, worker=None, p_on_time=0.95, why_not="as sure", energy_j=0.02, score=-0.12),
+)
+TOLD = [
+    {
+        "path": "offload",
+        "worker": "w-1",
+        "p_on_time": 0.9877,
+        "why_not": "",
+        "quality": 60,
+        "energy_j": 0.02312,
+        "cost": 0.02,
+        "score": -0.0431,
+    },
+    {
+        "path": "local",
+        "worker": None,
+        "p_on_time": 0.95,
+        "why_not": "as sure",
+        "quality": None,
+        "energy_j": 0.02,
+        "cost": 0.0,
+        "score": -0.12,
+    },
+]
+
+
 def test_a_row_says_what_was_known_weighed_and_decided():
     local = LocalView(p_now=0.95, p_hedged=0.123456, hedge_at_ns=1070 * MS)
     forecast = Route().forecast(payload_bytes=9_000, way=Path.OFFLOAD.value, now_ns=1000 * MS)
@@ -54,22 +91,8 @@ def test_a_row_says_what_was_known_weighed_and_decided():
         may_duplicate=True,
         vitals=Vitals(battery_fraction=2 / 3, temperature_c=41.26, thermal=Thermal.NOMINAL),
     )
-    rows = (
-        Considered(
-            path=Path.OFFLOAD,
-            worker="w-1",
-            p_on_time=0.98765432,
-            quality=60,
-            energy_j=0.0231234,
-            payload_bytes=20_000,
-            score=-0.0431234,
-        ),
-        Considered(
-            path=Path.LOCAL, worker=None, p_on_time=0.95, why_not="as sure", energy_j=0.02, score=-0.12
-        ),
-    )
     kept = Decisions()
-    kept.note(flight(7), view, offload(p_on_time=0.98765432, considered=rows), policy="deadline")
+    kept.note(flight(7), view, offload(p_on_time=0.98765432, considered=WEIGHED), policy="deadline")
     (row,) = kept.rows()
     assert (row["frame_id"], row["policy"], row["path"], row["worker"]) == (7, "deadline", "offload", "w-1")
     assert (row["p_on_time"], row["hedge_in_ns"], row["duplicate"]) == (0.9877, 70 * MS, False)
@@ -91,28 +114,7 @@ def test_a_row_says_what_was_known_weighed_and_decided():
         "temperature_c": 41.3,
         "throttle_in_s": None,
     }
-    assert row["considered"] == [
-        {
-            "path": "offload",
-            "worker": "w-1",
-            "p_on_time": 0.9877,
-            "why_not": "",
-            "quality": 60,
-            "energy_j": 0.02312,
-            "cost": 0.02,
-            "score": -0.0431,
-        },
-        {
-            "path": "local",
-            "worker": None,
-            "p_on_time": 0.95,
-            "why_not": "as sure",
-            "quality": None,
-            "energy_j": 0.02,
-            "cost": 0.0,
-            "score": -0.12,
-        },
-    ]
+    assert row["considered"] == TOLD
 
 
 def test_where_nothing_is_known_the_row_says_so():

@@ -38,20 +38,27 @@ def check(here, result, lines):
             assert not on_time
 
 
+def was_seen(act, here):
+    """Whether the worker did it, and this is what the headset made of it."""
+    if act in {"ok", "twice"}:
+        return here.headset._journey.answers.ledger.totals.paths[Path.OFFLOAD] > 0
+    if act == "refuse":
+        return here.headset._journey.remote.refusals["busy"] > 0
+    return any(request.header.frame_id >= 5 for request in here.worker.requests)
+
+
 @pytest.mark.parametrize("act", sorted(ACTS))
 def test_whatever_a_worker_does_every_frame_gets_one_answer(tmp_path, act):
     with site(tmp_path) as here:
-        here.start(split=OFFLOAD, seconds=0.7, script=lambda frame: act if frame >= 5 else "ok")
-        here.join()
+        here.start(split=OFFLOAD, script=lambda frame: act if frame >= 5 else "ok")
+        # on a busy host the first frames may stay here, and a reply may come too late to count
+        until(lambda: was_seen(act, here), what=act)
+        begun = here.headset._journey.answers.ledger.totals.scheduled
+        until(lambda: here.headset._journey.answers.ledger.totals.scheduled > begun + 20, what="more frames")
         result = here.stop()
         lines = here.lines()
     check(here, result, lines)
     assert result["none"] == 0
-    assert here.worker.requests, "nothing was offloaded"
-    if act in {"ok", "twice"}:
-        assert result["paths"]["offload"] > 0
-    if act == "refuse":
-        assert result["refusals"]["busy"] > 0
 
 
 def test_duplicates_and_foreign_replies_are_counted_and_dropped(tmp_path):

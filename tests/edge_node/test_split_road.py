@@ -166,7 +166,8 @@ def test_frames_in_parts_are_proved_offered_and_exact(config, here, worker, make
     assert summary["none"] == 0
     refused = worker.snapshot().refused
     assert refused["unknown_placement"] >= 1
-    assert set(refused) <= {"unknown_placement", "busy"}  # busy: a newer frame came before this one's turn
+    # the others where the host is busy: a newer frame came before this one's turn, or no time was left for a run
+    assert set(refused) <= {"unknown_placement", "busy", "expired"}
     seen = [(looked, result) for looked, result in kept if looked.rois]
     assert len(seen) >= 20
     for looked, result in seen:
