@@ -15,7 +15,7 @@ from edge_node.estimates.quantiles import Quantiles
 from edge_node.jobs import JobKind
 
 WARM_UP = 2  # first runs of an engine, which are slower than any later one
-FEW = 60  # runs, two seconds of frames: with fewer the prior is still taken for possible
+FEW = 20  # runs: one in so many is longer than all before, hardly one a quarter longer; with fewer the prior may hold
 MOST_REGIONS = 2  # more of them count as so many
 PARTS = (JobKind.HEAD, JobKind.TAIL)
 ANY_WHOLE = "whole"

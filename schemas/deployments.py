@@ -105,7 +105,7 @@ class SplitConfig(Written):
     criticality: dict[TaskWord, Criticality] = Field(default_factory=dict)  # tasks not named are routine
     tiers: Annotated[tuple[Tier, ...], Field(max_length=len(TIERS))] = TIERS  # where a frame may go first
     jpeg_qualities: Annotated[tuple[JpegQuality, ...], Field(max_length=4)] = ()  # rungs below jpeg_quality
-    on_time_floor: Share = 0.5  # least chance of a remote answer in time at which a frame leaves
+    on_time_floor: Share = 0.25  # least chance of a remote answer in time at which a frame leaves
     duplicates_per_s: Annotated[float, Field(ge=0, le=1000)] = 5.0  # local duplicates of routine frames
     duplicates_burst: Annotated[int, Field(ge=0, le=1000)] = 10
     uplink_ceiling_kbps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None  # kilobits, not bytes

@@ -37,7 +37,7 @@ class DeadlinePolicy:
         self._ladder = Ladder()
         self._frame_ns = FIRST_FRAME_NS
         self._borne = False  # the newest frame goes a way that promises too little
-        self._deadline_ns = 0  # of the frame before
+        self._deadline_ns = 0  # of the frame before; 0 before there was one
 
     def decide(self, view: LinkView) -> Decision:
         """Choose for one frame."""
@@ -70,7 +70,7 @@ class DeadlinePolicy:
     def _learn_rate(self, view: LinkView) -> None:
         """A frame that was missed makes one gap longer, none shorter."""
         gap_ns = view.deadline_ns - self._deadline_ns
-        if 0 < gap_ns < FIRST_FRAME_NS * 30:
+        if self._deadline_ns and 0 < gap_ns < FIRST_FRAME_NS * 30:
             self._frame_ns = min(gap_ns, round(self._frame_ns * 1.05))
         self._deadline_ns = view.deadline_ns
 
@@ -115,10 +115,10 @@ class DeadlinePolicy:
             steps.fall(now_ns)
             return rows[0]
         if wanted is last and wanted.path is Path.LOCAL:
-            steps.keep(now_ns)
+            steps.keep()
             return wanted
         if last is not None and (wanted.path is last.path or wanted.score <= last.score + MARGIN):
-            steps.keep(now_ns)
+            steps.keep()
             taken = last
         elif waits := steps.wish(wanted.path, now_ns):
             wanted.why_not = waits

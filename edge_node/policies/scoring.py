@@ -10,7 +10,7 @@ from edge_node.policies.base import BYTES_PER_MB, Considered, Path
 from schemas.deployments import Weights
 
 LEAST_SAMPLES = 3  # of the link, before it is believed
-WORTH = 0.2  # a tenth of a chance more, where half a chance is asked
+WORTH = 0.04  # a hundredth of a chance more, where a quarter is asked
 NAMES = {Path.LOCAL: "staying", Path.OFFLOAD: "a picture", Path.SPLIT: "the split"}
 
 

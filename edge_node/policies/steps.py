@@ -1,9 +1,9 @@
-"""Pure core: when a headset may change its way: slowly up, at once down, and never back and forth.
+"""Pure core: when a headset may change its way: slowly up, down when it lasts, and never back and forth.
 
 A way that promises too little is borne for a moment: one late answer is no reason to leave it, and whoever bears it
-begins a run here at once, so that it costs no frame. One that nobody can be reached by is kept for a second, while
-frames stay here. Any other change must have been the better one for a
-while: longer after every climb that was soon regretted, and longest where the way taken could go on. All changes together are at most ``MOST_SWITCHES`` a minute:
+begins a run here at once where need be, so that it costs no frame. One by which nobody can be reached is kept for a
+second, while frames stay here. Going up must have been better for a while: longer after every climb that was soon
+regretted, and longest where the way taken could go on. All changes together are at most ``MOST_SWITCHES`` a minute:
 leaving needs room for coming back as well. A link that was cut for a second or more is another matter: when it is
 back, nothing is held against it. Another quality of the picture is no change of the way.
 """
@@ -12,10 +12,10 @@ from collections import deque
 
 from edge_node.policies.base import Path
 
-FIRST_HOLD_NS, MOST_HOLD_NS = 300_000_000, 20_000_000_000
+FIRST_HOLD_NS, MOST_HOLD_NS = 200_000_000, 20_000_000_000  # two probes agree
 SCORE_HOLD_NS = 3_000_000_000  # away from a way that could go on: a better score alone is no hurry
 MOST_SWITCHES, SWITCHES_WITHIN_NS = 6, 60_000_000_000
-CALM_NS = 30_000_000_000  # up so long without a fall, and the next climb is quick again
+CALM_NS = 5_000_000_000  # up so long, and the climb was no mistake: what made it fall is another link
 CUT_NS = 1_000_000_000  # a link blocked for so long was cut; one that was not is only unsteady
 BEAR_NS = 200_000_000  # six frames: by then a late answer is here, and a slower link is known for one
 
@@ -27,7 +27,7 @@ class Steps:
         self.at = Path.LOCAL
         self._wish_since_ns: int | None = None
         self._up_since_ns = 0
-        self._hold_ns = FIRST_HOLD_NS
+        self._hold_ns = 0  # nothing is held against a link that nobody fell from
         self._blocked_since_ns: int | None = None
         self._borne_since_ns: int | None = None
         self._switches_ns: deque[int] = deque(maxlen=MOST_SWITCHES)
@@ -39,7 +39,7 @@ class Steps:
             self._blocked_since_ns = now_ns
         if now_ns - self._blocked_since_ns >= CUT_NS:
             self.fall(now_ns)
-            self._hold_ns = FIRST_HOLD_NS
+            self._hold_ns = 0
             self._switches_ns.clear()
 
     def unblock(self) -> None:
@@ -58,15 +58,15 @@ class Steps:
         self._wish_since_ns = self._borne_since_ns = None
         if self.at is Path.LOCAL:
             return
-        if now_ns - self._up_since_ns < CALM_NS:
-            self._hold_ns = min(MOST_HOLD_NS, 2 * self._hold_ns)
+        regretted = now_ns - self._up_since_ns < CALM_NS
+        self._hold_ns = (
+            min(MOST_HOLD_NS, max(FIRST_HOLD_NS, 2 * self._hold_ns)) if regretted else FIRST_HOLD_NS
+        )
         self._go(Path.LOCAL, now_ns)
 
-    def keep(self, now_ns: int) -> None:
+    def keep(self) -> None:
         """The way taken is still the best."""
         self._wish_since_ns = self._borne_since_ns = None
-        if self.at is not Path.LOCAL and now_ns - self._up_since_ns >= CALM_NS:
-            self._hold_ns = FIRST_HOLD_NS
 
     def wish(self, path: Path, now_ns: int) -> str:
         """Another way is better now; empty where it is taken, else what is waited for."""

@@ -49,7 +49,7 @@ def test_a_bad_value_names_its_field_and_what_to_write(written, field, advice):
 def test_what_has_its_default_is_not_written_so_that_older_nodes_can_read_it():
     written = json.loads(canonical_bytes(SplitConfig()))
     assert not set(LATER_FIELDS) & set(written)
-    spelled_out = SplitConfig(tiers=list(TIERS), weights={"quality": 1.0}, on_time_floor=0.5)
+    spelled_out = SplitConfig(tiers=list(TIERS), weights={"quality": 1.0}, on_time_floor=0.25)
     assert canonical_bytes(spelled_out) == canonical_bytes(SplitConfig())
 
 
