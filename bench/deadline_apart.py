@@ -10,11 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.deadline_host import began_after_ms
+from bench.deadline_host import FINISHED, began_after_ms, worker_took_ms
 from headway.report import quantiles
 
 FRESH = "fresh_on_time"
-FINISHED = frozenset({"ok", "late"})
 OUTCOMES = {"carried_on_time": "carried", "late": "late", "none": "no answer"}
 BY = {"offload": "by the worker", "split": "by both", "local": "by the headset"}
 HITS = frozenset(BY.values())
@@ -69,6 +68,7 @@ def came_of(frames: Sequence[Event]) -> dict[str, Any]:
         "hit_rate": round(fresh / count, 5) if count else None,
         "kinds": {kind: round(number / count, 5) for kind, number in kinds.most_common()},
         "began_after_ms": quantiles(began_after_ms(frames), PERCENTS),
+        "worker_took_ms": quantiles(worker_took_ms(frames), PERCENTS),
         "host_late": sum(bool(frame["host_late"]) for frame in frames),
     }
 

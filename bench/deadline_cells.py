@@ -1,7 +1,7 @@
 """Four named links in randomised blocks on a real site, and how far a simulator of the same blocks is from them. Shell.
 
 Every block begins its cell's script anew with a seed of its own. The simulator plays the same blocks twice: on a prompt
-host, and on one as late as this one was seen to be; the aim is about the second, both are reported, and every kind of
+host, and where host and worker are as slow as these were seen to be; the aim is about the second, both are reported, and every kind of
 frame that makes a difference is named. Without a simulator the figures of the real half stand alone and the aim is not
 met.
 """
@@ -18,12 +18,11 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from bench.deadline_apart import apart, came_of, note_of
-from bench.deadline_host import host_of
+from bench.deadline_host import Place, place_of
 from bench.deadline_judge import own_pixels
 from bench.deadline_real import policy_here
 from bench.deadline_stage import Plan, Stage, prepare
 from bench.deadline_witness import Witness
-from bench.world.host import HOSTS, Host
 from headway.report import quantiles
 
 HEADSET = "hs-1"
@@ -66,7 +65,7 @@ Lines = Mapping[str, Sequence[Event]]  # of frames, by cell
 class Simulate(Protocol):
     """Plays the blocks on a virtual clock."""
 
-    def __call__(self, blocks: Sequence[Block], *, host: Host) -> Lines:
+    def __call__(self, blocks: Sequence[Block], *, place: Place) -> Lines:
         """The lines of the frames that were scheduled in each cell's blocks."""
 
 
@@ -89,10 +88,10 @@ def measure(
             frames = [line for line in stage.finish() if line["kind"] == "frame"]
         host = witness.facts()
     real = {cell: _inside(cell, blocks, spans, frames) for cell in CELLS}
-    seen = host_of([frame for lines in real.values() for frame in lines])
+    seen = place_of([frame for lines in real.values() for frame in lines])
     progress("the same blocks, simulated")
-    simulated = simulate(blocks, host=seen) if simulate else {}
-    prompt = simulate(blocks, host=HOSTS["prompt"]) if simulate else {}
+    simulated = simulate(blocks, place=seen) if simulate else {}
+    prompt = simulate(blocks, place=Place()) if simulate else {}
     rows = [
         cell_row(cell, real[cell], simulated=simulated.get(cell, ()), prompt=prompt.get(cell, ()))
         for cell in CELLS
@@ -105,7 +104,7 @@ def measure(
         "blocks": [{"cell": block.cell, "seed": block.seed} for block in blocks],
         "rows": rows,
         "host": host,
-        "host_simulated": asdict(seen),
+        "place_simulated": asdict(seen),
         "aims": [_aim(rows)],
     }
 

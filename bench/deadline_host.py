@@ -1,24 +1,59 @@
-"""Pure core: the host as the lines of a real headset show it, for the simulated world to have the same one.
+"""Pure core: the host and the worker as the lines of a real headset show them, for the simulated world to have the same.
 
-How late its thread began frames that left at once (those that stayed may have waited for the slot), and how long runs
-took it where they took longer than the device class would. Nothing of how frames were answered goes in.
+How late the host's thread began frames that left at once (those that stayed may have waited for the slot), how long
+runs took it where they took longer than the device class would, and how long the worker took. Nothing of what frames
+were answered with, or when, goes in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bench.world.host import HOSTS, Host, Table
+from bench.world.site import DECODE_NS, RUN_MS
+from edge_node.device_class import FRACTIONS, Quantile
+from edge_node.energy import ENCODE_NS
 
-FRACTIONS = (0.0, 0.5, 0.9, 0.99, 0.999, 1.0)
+SHARES = (0.0, 0.5, 0.9, 0.99, 0.999, 1.0)
 LEAST_MS = 0.02
-FEW = 100  # frames that left; with fewer, all count
+FEW = 100  # frames that left; with fewer, all count, and nothing is said of the worker
+NS_PER_MS = 1e6
+FINISHED = frozenset({"ok", "late"})
 LEFT = frozenset({"offload", "split"})
 
 Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a simulated headset is."""
+
+    host: Host = HOSTS["prompt"]
+    worker_run_ms: Quantile = RUN_MS
+
+
+def place_of(frames: Sequence[Event]) -> Place:
+    """What these lines show; what they say nothing of is as the world has it anyway."""
+    worker_ms = worker_took_ms(frames)
+    runs_ms: Quantile = RUN_MS
+    if len(worker_ms) >= FEW:
+        runs_ms = tuple(round(float(value), 4) for value in np.quantile(worker_ms, FRACTIONS))
+    return Place(host=host_of(frames), worker_run_ms=runs_ms)
+
+
+def worker_took_ms(frames: Sequence[Event]) -> list[float]:
+    """Runs of the worker: what a reply took beyond encoding, the way there and back, and decoding."""
+    beyond_ms = (ENCODE_NS + DECODE_NS) / NS_PER_MS
+    return [
+        max(LEAST_MS, attempt["end_ms"] - attempt["start_ms"] - frame["rtt_ms"] - beyond_ms)
+        for frame in frames
+        for attempt in frame["attempts"]
+        if attempt["path"] == "offload" and attempt["result"] in FINISHED and frame["rtt_ms"] is not None
+    ]
 
 
 def host_of(frames: Sequence[Event]) -> Host:
@@ -61,8 +96,8 @@ def _runs(frames: Sequence[Event]) -> Table:
 
 def _table(values_ms: Sequence[float], *, begin: float) -> Table:
     """Quantiles of these values over the shares from ``begin`` to 1."""
-    at_ms = np.quantile(values_ms, FRACTIONS)
+    at_ms = np.quantile(values_ms, SHARES)
     return tuple(
         (begin + (1 - begin) * fraction, round(float(value), 4))
-        for fraction, value in zip(FRACTIONS, at_ms, strict=True)
+        for fraction, value in zip(SHARES, at_ms, strict=True)
     )

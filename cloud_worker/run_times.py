@@ -8,6 +8,7 @@ show that it is over, must not close the worker. Reads no clock; whoever shares 
 around it.
 """
 
+from bisect import bisect_left
 from collections import deque
 from itertools import accumulate
 
@@ -78,5 +79,5 @@ class _Runs:
         newest_ns = self._samples[-1][1]
         runs = sorted(self._samples)
         reached = list(accumulate(2 ** ((ended_ns - newest_ns) / self._half_life_ns) for _, ended_ns in runs))
-        wanted = fraction * reached[-1]
-        return next(took_ns for (took_ns, _), weight in zip(runs, reached, strict=True) if weight >= wanted)
+        took_ns, _ = runs[bisect_left(reached, fraction * reached[-1])]
+        return took_ns

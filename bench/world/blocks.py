@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from bench.deadline_cells import BLOCK_S, CELLS, DEADLINE_MS, SETTLE_S, Block
+from bench.deadline_host import Place
 from bench.deadline_real import policy_here
-from bench.world.host import Host
 from bench.world.run import Change, Setting, lines, simulate
 from headway.link_script import spec_of
 from headway.link_spec import LinkSpec
@@ -15,7 +15,7 @@ FPS = 30.0
 NS_PER_S = 1_000_000_000
 
 
-def simulate_blocks(blocks: Sequence[Block], *, host: Host) -> dict[str, list[Mapping[str, Any]]]:
+def simulate_blocks(blocks: Sequence[Block], *, place: Place) -> dict[str, list[Mapping[str, Any]]]:
     """Lines of frames by cell; the blocks in their order, each with the seed of its link."""
     changes = tuple(
         Change(at_s=SETTLE_S + BLOCK_S * number, link=spec_of(CELLS[block.cell]), seed=block.seed)
@@ -23,7 +23,14 @@ def simulate_blocks(blocks: Sequence[Block], *, host: Host) -> dict[str, list[Ma
     )
     config = SplitConfig.model_validate({"policy": policy_here(), "deadline_ms": DEADLINE_MS})
     seconds = SETTLE_S + BLOCK_S * len(blocks)
-    setting = Setting(link=LinkSpec(), config=config, host=host, frames=round(seconds * FPS), changes=changes)
+    setting = Setting(
+        link=LinkSpec(),
+        config=config,
+        host=place.host,
+        worker_run_ms=place.worker_run_ms,
+        frames=round(seconds * FPS),
+        changes=changes,
+    )
     seen, _ = simulate(setting)
     found: dict[str, list[Mapping[str, Any]]] = {}
     for line in lines(seen):

@@ -11,9 +11,10 @@ from bench.world.agenda import Agenda, Draws
 from bench.world.headset import Headset, Seen
 from bench.world.host import HOSTS, Host
 from bench.world.load import Load, Others
-from bench.world.site import WORKER, Broker, Fault, Worker
+from bench.world.site import RUN_MS, WORKER, Broker, Fault, Worker
 from bench.world.way import Way
 from edge_node.decide import Path
+from edge_node.device_class import Quantile
 from edge_node.flight import Flight, frame_line
 from edge_node.outcome import Outcome
 from headway.link_model import LinkModel
@@ -44,6 +45,7 @@ class Setting:
     config: SplitConfig
     device: str = "xr-fast"
     host: Host = HOSTS["prompt"]
+    worker_run_ms: Quantile = RUN_MS
     frames: int = 3000
     seed: int = 1
     fps: float = 30.0
@@ -65,7 +67,9 @@ def simulate_site(setting: Setting, *, headsets: int) -> list[tuple[Seen, Counte
     agenda, draws = Agenda(), Draws(setting.seed)
     broker = Broker(setting.faults)
     workers = {
-        f"w-{number + 1}": Worker(agenda, draws=draws, faults=setting.faults if number == 0 else ())
+        f"w-{number + 1}": Worker(
+            agenda, draws=draws, faults=setting.faults if number == 0 else (), run_ms=setting.worker_run_ms
+        )
         for number in range(setting.workers)
     }
     worker = workers[WORKER]

@@ -11,6 +11,7 @@ from bench.world.agenda import Agenda, Draws
 from cloud_worker.intake import Intake, IntakeConfig, Offer
 from cloud_worker.request import Refused, Request
 from edge_node.accelerator import interpolate
+from edge_node.device_class import Quantile
 from schemas.messages import Task
 
 NS_PER_MS = 1_000_000
@@ -68,9 +69,15 @@ class Worker:
     """One worker: the real line, and slots that only take time."""
 
     def __init__(
-        self, agenda: Agenda, *, draws: Draws, faults: tuple[Fault, ...], slots: int = SLOTS
+        self,
+        agenda: Agenda,
+        *,
+        draws: Draws,
+        faults: tuple[Fault, ...],
+        slots: int = SLOTS,
+        run_ms: Quantile = RUN_MS,
     ) -> None:
-        self._agenda = agenda
+        self._agenda, self._run_ms = agenda, run_ms
         self._draws = draws
         self._kills = [fault for fault in faults if fault.kind == "worker-kill"]
         self._count = slots
@@ -106,7 +113,7 @@ class Worker:
         self._free -= 1
         intake, queue_ns = self._intake, self._agenda.now_ns - request.received_ns
         share = self._draws.share(f"worker run {request.device}", request.header.frame_id)
-        run_ns = round(interpolate(RUN_MS, fraction=share) * NS_PER_MS)
+        run_ns = round(interpolate(self._run_ms, fraction=share) * NS_PER_MS)
 
         def end() -> None:
             if self._intake is not intake:  # it died meanwhile

@@ -2,10 +2,13 @@
 
 from collections import Counter
 
+import pytest
+
 from bench.deadline_apart import kind_of
 from bench.deadline_cells import CELLS, Block, _aim, _inside, cell_row, plan
-from bench.deadline_host import host_of
+from bench.deadline_host import host_of, place_of, worker_took_ms
 from bench.world.host import HOSTS, at_ns
+from bench.world.site import RUN_MS
 
 
 def test_every_cell_is_a_script_that_a_link_takes():
@@ -32,6 +35,7 @@ def frame(outcome="fresh_on_time", *, path="local", attempts=None, host_late=Fal
         "outcome": outcome,
         "path": path,
         "mode": "local",
+        "rtt_ms": 5.0,
         "latency_ms": 9.0,
         "deadline_ms": 33.0,
         "host_late": host_late,
@@ -96,3 +100,12 @@ def test_the_host_is_what_the_lines_show_of_it_and_prompt_where_they_show_nothin
     half = host_of(begun[:75] + slow)
     assert at_ns(half.run, share=0.7) == at_ns(HOSTS["prompt"].run, share=0.7)
     assert at_ns(half.run, share=0.8) == 30_000_000
+
+
+def test_the_worker_took_what_a_reply_took_beyond_its_way_encoding_and_decoding():
+    left = [frame(attempts=[tried(0.0, 17.7, path="offload")]) for _ in range(100)]
+    place = place_of(left)
+    assert place.worker_run_ms == pytest.approx((10.0,) * 6)
+    assert place_of(left[:99]).worker_run_ms == RUN_MS
+    missing = frame(attempts=[tried(0.0, 60.0, path="offload", result="missing")])
+    assert worker_took_ms([missing]) == []

@@ -6,11 +6,12 @@ import pytest
 
 from bench.deadline_apart import came_of
 from bench.deadline_cells import Block, plan
+from bench.deadline_host import Place
 from bench.world.blocks import simulate_blocks
-from bench.world.host import HOSTS, Host
+from bench.world.host import Host
 from bench.world.load import Load
 from bench.world.run import Setting, lines, simulate, simulate_site, summary
-from bench.world.site import Fault
+from bench.world.site import RUN_MS, Fault
 from edge_node.outcome import Outcome
 from headway.checker import check
 from headway.link_spec import LinkSpec
@@ -61,21 +62,26 @@ def test_a_near_worker_answers_what_a_local_policy_computes_itself() -> None:
 def test_blocks_of_links_are_played_in_their_order():
     """The outage keeps frames here, the clean link sends them; all are answered."""
     blocks = plan(each=1, seed=4)
-    found = simulate_blocks(blocks, host=HOSTS["prompt"])
+    found = simulate_blocks(blocks, place=Place())
     assert found.keys() == {"clean", "jitter", "step", "outage"}
     came = {cell: came_of(frames) for cell, frames in found.items()}
     assert all(each["hit_rate"] > 0.9 and each["frames"] == 450 for each in came.values())
     assert came["clean"]["kinds"]["by the worker"] > came["outage"]["kinds"]["by the worker"]
 
 
-def test_a_late_host_is_one_that_misses_more_in_the_same_blocks():
-    """What a real headset's lines showed of its host goes into the world."""
+def test_what_was_seen_of_host_and_worker_makes_the_same_blocks_worse():
+    """A late host misses more, a slow worker answers less."""
     blocks = [Block(cell="clean", seed=1)]
     late = Host(lateness=((0.0, 0.1), (0.5, 6.0), (1.0, 30.0)), run=((0.0, 12.0), (1.0, 36.0)))
-    rates = [
-        came_of(simulate_blocks(blocks, host=host)["clean"])["hit_rate"] for host in (HOSTS["prompt"], late)
-    ]
-    assert rates[1] < rates[0] - 0.05
+    slow = (25.0, 25.0, 26.0, 28.0, 30.0, 30.0)
+    places = (Place(), Place(host=late), Place(worker_run_ms=slow))
+    prompt, on_late_host, slow_worker = (
+        came_of(simulate_blocks(blocks, place=place)["clean"]) for place in places
+    )
+    assert on_late_host["hit_rate"] < prompt["hit_rate"] - 0.05
+    by = [came["kinds"].get("by the worker", 0.0) for came in (prompt, slow_worker)]
+    assert by[0] > 0.9 > 0.5 > by[1]
+    assert prompt["worker_took_ms"]["p50"] == pytest.approx(RUN_MS[2], abs=0.5)
 
 
 def test_a_worker_that_others_ask_too_answers_fewer_frames():
