@@ -61,7 +61,10 @@ def test_under_pressure_the_turn_of_a_senders_oldest_is_that_of_its_newest():
             inbox.put(delivery("quiet", received_ns=LATE_NS - 20 * MS))
     rows = taken(inbox, now_ns=LATE_NS)
     loud, quiet = delivery("loud").topic, delivery("quiet").topic
-    assert [(row.topic, row.received_ns) for row in rows] == [(loud, 10 * FEW - 1), (quiet, LATE_NS - 20 * MS)]
+    assert [(row.topic, row.received_ns) for row in rows] == [
+        (loud, 10 * FEW - 1),
+        (quiet, LATE_NS - 20 * MS),
+    ]
     assert inbox.shed == 10 * FEW - 1
 
 
