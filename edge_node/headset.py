@@ -38,6 +38,7 @@ from edge_node.reports import Reports
 from edge_node.settings import NodeSettings
 from edge_node.slot import Slot
 from edge_node.telemetry import FrameTally
+from edge_node.times_file import TimesFile
 from edge_node.update import Attempt
 from edge_node.update_ports import UpdaterPorts
 from edge_node.updater import Updater
@@ -92,6 +93,7 @@ class Headset:
         )
         store = ModelStore(self._settings.state / "releases")
         self._journey = self._make_journey(store)
+        self._times = TimesFile(self._settings.state / "run-times.json", self._journey.perception)
         self._loop = FrameLoop(
             source=parts.source,
             journey=self._journey,
@@ -101,7 +103,8 @@ class Headset:
             every_second=self._every_second,
         )
         self._updater = self._make_updater(store)
-        self._installation.attach(self._place, want_trial=self._want_trial)
+        want_trial = self._journey.local.want_trial
+        self._installation.attach(self._place, want_trial=lambda: self._loop.post(lambda _now: want_trial()))
         self._heartbeat = Heartbeat(
             identity=who,
             device=self._device,
@@ -180,6 +183,7 @@ class Headset:
         if not self._refused:  # the id belongs to another process: it speaks for itself
             self.agent.leave()
         self._slot.close()
+        self._times.close()
         self._control.close()
         self._data.close()
         self._events.close()
@@ -245,9 +249,6 @@ class Headset:
 
         self._loop.post(swap)
 
-    def _want_trial(self) -> None:
-        self._loop.post(lambda _now: self._journey.local.want_trial())
-
     def _health(self) -> Health:
         """How frames and local runs fare, as the updater's thread may see it."""
         return health_of(self._journey.answers.ledger.totals, self._journey.perception.runs)
@@ -293,5 +294,6 @@ class Headset:
 
     def _every_second(self, now_ns: int) -> None:
         told = self._heartbeat.beat(now_ns)
+        self._times.second()
         legs = newest_legs(self._journey.remote.legs(told.worker))
         self._emit("telemetry", **told.model_dump(mode="json"), **legs)

@@ -10,6 +10,7 @@ from typing import Protocol
 from edge_node.accelerator import Accelerator
 from edge_node.device_class import DeviceClass, Portion, Segment, Thermal
 from edge_node.jobs import Engine, Job, JobDone, JobKind
+from edge_node.kept_times import RunBook
 from edge_node.run_times import RunTimes
 
 MOST_LATE = 2
@@ -67,12 +68,29 @@ class Perception:
         self.times = RunTimes(prior_ns=prior_ns)
         self.use = SlotUse()
         self.runs: EngineRuns | None = None
+        self._book: RunBook | None = None
 
     def watch(self, engine: Engine) -> None:
-        """Count the runs of this engine from now on; those of the one before are forgotten, and its times too."""
+        """Count the runs of this engine from now on; those of the one before are forgotten, and its times kept in the book."""
         if self.runs is None or self.runs.engine is not engine:
+            self.keep_times()
             self.runs = EngineRuns(engine=engine)
             self.times.forget()
+            self._recall()
+
+    def use_book(self, book: RunBook) -> None:
+        """Begin with what this book knows of the engine in place, and keep what is learned there."""
+        self._book = book
+        self._recall()
+
+    def _recall(self) -> None:
+        if self.runs is not None and self._book is not None:
+            self.times.restore(self._book.rows(self.runs.engine))
+
+    def keep_times(self) -> None:
+        """Enter in the book what is known of the engine that runs now."""
+        if self.runs is not None and self._book is not None:
+            self._book.keep(self.runs.engine, self.times.whole_rows())
 
     @property
     def device(self) -> DeviceClass:

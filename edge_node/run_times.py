@@ -6,11 +6,11 @@ until a later run has ended. Times are passed in.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from edge_node.device_class import Thermal
-from edge_node.estimates.local_times import CAUTION, LocalTimes
+from edge_node.estimates.local_times import CAUTION, LocalTimes, RunRow
 from edge_node.estimates.quantiles import Quantiles
 from edge_node.jobs import JobKind
 
@@ -33,16 +33,28 @@ class RunTimes:
         self._prior_ns = prior_ns
         self._recent: defaultdict[str, Quantiles] = defaultdict(lambda: Quantiles(prior_ns=prior_ns))
         self._many = LocalTimes(prior_ns=prior_ns)
+        self._restored: Sequence[RunRow] = ()  # of this engine, from before the start
         self._ended: Counter[str] = Counter()  # runs of this engine, until it is warm
         self.version = 0  # grows with all that is learned or forgotten
 
     def forget(self) -> None:
         """Another engine runs from now on; until it was measured, the newest whole runs stand in."""
         self.version += 1
+        self._restored = ()
         self._ended.clear()
         self._many.forget()
         for name in [name for name in self._recent if name not in WHOLE]:
             del self._recent[name]
+
+    def whole_rows(self) -> list[RunRow]:
+        """All that is known of whole runs at worst, to be kept."""
+        return [row for row in self._many.rows() if row.kind in WHOLE_IN]
+
+    def restore(self, rows: Sequence[RunRow]) -> None:
+        """Know what was kept of whole runs of this engine; its warm-up forgets none of that."""
+        self.version += 1
+        self._restored = [row for row in rows if row.kind in WHOLE_IN]
+        self._many.restore(self._restored)
 
     def forget_parts(self, cut: int = 0) -> None:
         """Take the parts at one cut for their share of a whole run again, until they are measured anew."""
@@ -65,6 +77,8 @@ class RunTimes:
         if self._ended[what] <= WARM_UP:
             if self._ended[what] == WARM_UP:
                 self._drop(WHOLE if is_whole else (what,))
+                if is_whole:
+                    self._many.restore(self._restored)
             self._ended[what] += 1
         self.version += 1
         name = what

@@ -8,6 +8,7 @@ generations of ``ENOUGH`` runs are kept, so memory is bounded and what a chip di
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edge_node.device_class import Thermal
@@ -16,7 +17,27 @@ ENOUGH = 5_000
 WORST = 0.999
 CAUTION = 1.25
 GROWTH = 1.01  # of one bucket to the next
+MOST_BUCKET = 3_000  # two and a half hours
 _LOG_GROWTH = math.log(GROWTH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """Runs by bucket, and the longest of them."""
+
+    counts: dict[int, int]
+    longest_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """All that is known of runs of one kind while the chip was so hot; of all, or of those with ``encoding``."""
+
+    kind: str
+    thermal: Thermal
+    encoding: bool
+    younger: Generation
+    elder: Generation
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,20 +51,33 @@ class _Histogram:
         self.total += 1
         self.longest_ns = max(self.longest_ns, duration_ns)
 
+    def told(self) -> Generation:
+        return Generation(counts=dict(self.counts), longest_ns=self.longest_ns)
+
+    @classmethod
+    def of(cls, told: Generation) -> "_Histogram":
+        counts = dict(told.counts)
+        return cls(counts=counts, total=sum(counts.values()), longest_ns=told.longest_ns)
+
 
 class _Runs:
     """Two generations: the younger fills up, then takes the elder's place."""
 
-    def __init__(self) -> None:
-        self._younger = _Histogram()
-        self._elder = _Histogram()
-        self.total = 0
-        self.longest_ns = 0
+    def __init__(self, younger: _Histogram | None = None, elder: _Histogram | None = None) -> None:
+        self._younger = younger or _Histogram()
+        self._elder = elder or _Histogram()
+        self._sum_up()
 
     def add(self, duration_ns: int, bucket: int) -> None:
         if self._younger.total >= ENOUGH:
             self._elder, self._younger = self._younger, _Histogram()
         self._younger.add(duration_ns, bucket)
+        self._sum_up()
+
+    def told(self) -> tuple[Generation, Generation]:
+        return self._younger.told(), self._elder.told()
+
+    def _sum_up(self) -> None:
         self.total = self._younger.total + self._elder.total
         self.longest_ns = max(self._younger.longest_ns, self._elder.longest_ns)
 
@@ -112,6 +146,25 @@ class LocalTimes:
         for rows in (self._all, self._encoding):
             for row in [row for row in rows if kind in {None, row[0]}]:
                 del rows[row]
+        self._known.clear()
+
+    def rows(self) -> list[RunRow]:
+        """All that is known."""
+        told = []
+        for encoding, rows in ((False, self._all), (True, self._encoding)):
+            for (kind, thermal), runs in rows.items():
+                younger, elder = runs.told()
+                told.append(
+                    RunRow(kind=kind, thermal=thermal, encoding=encoding, younger=younger, elder=elder)
+                )
+        return told
+
+    def restore(self, rows: Iterable[RunRow]) -> None:
+        """Know these rows again; what was learned of their kinds since is forgotten."""
+        for row in rows:
+            known = self._encoding if row.encoding else self._all
+            runs = _Runs(_Histogram.of(row.younger), _Histogram.of(row.elder))
+            known[row.kind, row.thermal] = runs
         self._known.clear()
 
     def _read(self, runs: _Runs, key: tuple[str, Thermal, bool, float]) -> int:
