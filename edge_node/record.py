@@ -88,9 +88,13 @@ def record(events: Path, ring_file: Path, out: Path, *, headset: str | None = No
 def _follow_lines(file: TextIO) -> Iterator[Line | None]:
     """Frame lines as they are written; None while there is none. Ends when nothing comes any more."""
     last_s, rest = time.monotonic(), ""
-    while time.monotonic() - last_s < IDLE_END_S:
+    while True:
         rest += file.readline()
         if not rest.endswith("\n"):
+            if (
+                time.monotonic() - last_s > IDLE_END_S
+            ):  # asked only here: we may be the ones who were kept waiting
+                return
             time.sleep(POLL_S)
             yield None
             continue

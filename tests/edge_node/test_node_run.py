@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from broker.mosquitto import EmbeddedMosquitto
+from edge_node import record as record_module
 from edge_node.cli import node, telemetry
 from edge_node.errors import SourceError
 from edge_node.record import VideoFile, record
@@ -203,7 +204,11 @@ def test_a_video_without_hands_and_a_broker_that_is_down_are_no_failures(models_
         f"--record={tmp_path / 'o.mp4'}",
     ]
     done = subprocess.run(
-        [PYTHON, "-c", NODE, "run", *words, "--json"], capture_output=True, text=True, timeout=60, check=False
+        [PYTHON, "-c", NODE, "run", *words, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
@@ -281,3 +286,16 @@ def test_a_record_has_one_picture_per_frame_of_its_headset(tmp_path):
 def test_a_video_that_cannot_be_written_says_so(tmp_path):
     with pytest.raises(SourceError, match=r"\.mp4"):
         VideoFile(tmp_path / "o.nothing", width=64, height=48, fps=30)
+
+
+def test_a_record_kept_waiting_for_long_still_draws_every_answer_that_was_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(record_module, "IDLE_END_S", 0.02)
+    events = tmp_path / "e.jsonl"
+    events.write_text("".join(json.dumps({**LINE, "frame_id": n}) + "\n" for n in range(5)))
+    numbers = []
+    with events.open() as file:
+        for line in record_module._follow_lines(file):
+            if line is not None:
+                numbers.append(line["frame_id"])
+                time.sleep(0.05)  # a busy host: longer than a run that is over keeps silent
+    assert numbers == [0, 1, 2, 3, 4]
