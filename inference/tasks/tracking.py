@@ -9,7 +9,6 @@ passed in; nothing here reads a clock.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inference.tasks.hands import Hand, HandsResult
 from inference.tasks.roi import Roi, iou
@@ -41,14 +40,17 @@ class Carried:
     age_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+Speed = tuple[float, float]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Track:
-    """One hand; its speed per nanosecond, landmarks in frame fractions and region in pixels."""
+    """One hand; its speed per nanosecond in x and y, landmarks in frame fractions and region in pixels."""
 
     hand: Hand
     roi: Roi
-    landmark_speed: NDArray[np.float64]
-    roi_speed: NDArray[np.float64]
+    landmark_speed: Speed = (0.0, 0.0)
+    roi_speed: Speed = (0.0, 0.0)
 
 
 class HandTracker:
@@ -77,18 +79,17 @@ class HandTracker:
         motion_ns = self._motion_ns(at_ns)
         if motion_ns <= self._config.max_still_ns:
             return tuple(track.roi for track in self._tracks)
-        moves = [(track, track.roi_speed * motion_ns) for track in self._tracks]
-        return tuple(track.roi.moved(dx=float(move[0]), dy=float(move[1])) for track, move in moves)
+        return tuple(
+            track.roi.moved(dx=track.roi_speed[0] * motion_ns, dy=track.roi_speed[1] * motion_ns)
+            for track in self._tracks
+        )
 
     def carry(self, *, at_ns: int) -> Carried | None:
         """The last hands moved to ``at_ns``, or None where nothing is fresh enough to be moved."""
         if self._captured_ns is None or not self._is_fresh(at_ns):
             return None
         motion_ns = self._motion_ns(at_ns)
-        hands = tuple(
-            replace(track.hand, landmarks=_shifted(track.hand.landmarks, track.landmark_speed * motion_ns))
-            for track in self._tracks
-        )
+        hands = tuple(_moved(track, motion_ns) for track in self._tracks)
         return Carried(hands=hands, captured_ns=self._captured_ns, age_ns=at_ns - self._captured_ns)
 
     def forget(self) -> None:
@@ -105,14 +106,30 @@ class HandTracker:
 
     def _followed(self, hand: Hand, roi: Roi, known: tuple[_Track, ...], gap_ns: int) -> _Track:
         """A track of this hand with the speed it had since its nearest predecessor, else at rest."""
-        before = max(known, key=lambda track: iou(track.roi, roi), default=None)
-        if before is None or iou(before.roi, roi) < self._config.same_hand_iou:
-            return _Track(hand=hand, roi=roi, landmark_speed=np.zeros(2), roi_speed=np.zeros(2))
+        overlap, before = max(
+            ((iou(track.roi, roi), track) for track in known), key=_overlap, default=(0.0, None)
+        )
+        if before is None or overlap < self._config.same_hand_iou:
+            return _Track(hand=hand, roi=roi)
         # One speed for all landmarks: per-landmark speeds amplify the model's jitter (measured worse).
-        moved = (hand.landmarks[:, :2] - before.hand.landmarks[:, :2]).mean(axis=0, dtype=np.float64)
-        roi_moved = np.array([roi.cx - before.roi.cx, roi.cy - before.roi.cy])
-        return _Track(hand=hand, roi=roi, landmark_speed=moved / gap_ns, roi_speed=roi_moved / gap_ns)
+        way = hand.landmarks[:, :2] - before.hand.landmarks[:, :2]
+        # as .mean() does it, in a third of the time
+        x, y = np.add.reduce(way, axis=0, dtype=np.float64).tolist()
+        per_ns = len(way) * gap_ns
+        return _Track(
+            hand=hand,
+            roi=roi,
+            landmark_speed=(x / per_ns, y / per_ns),
+            roi_speed=((roi.cx - before.roi.cx) / gap_ns, (roi.cy - before.roi.cy) / gap_ns),
+        )
 
 
-def _shifted(landmarks: NDArray[np.float32], move: NDArray[np.float64]) -> NDArray[np.float32]:
-    return landmarks + np.array([move[0], move[1], 0.0], dtype=np.float32)
+def _overlap(pair: tuple[float, _Track]) -> float:
+    return pair[0]
+
+
+def _moved(track: _Track, motion_ns: int) -> Hand:
+    """The hand where it is after so long."""
+    hand, (x, y) = track.hand, track.landmark_speed
+    move = np.array([x * motion_ns, y * motion_ns, 0.0], dtype=np.float32)
+    return replace(hand, landmarks=hand.landmarks + move)
