@@ -1,5 +1,7 @@
 """What a headset knows of its workers: everything reaches the route of the worker that it is about."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from edge_node.decide import Path
@@ -82,16 +84,21 @@ def test_the_next_picture_is_taken_to_be_as_large_as_the_last_one():
 
 
 @pytest.mark.parametrize(
-    ("leave", "way", "fields"),
+    ("leave", "engine", "way", "fields"),
     [
-        ("picture_left", Path.OFFLOAD.value, {}),
-        ("part_left", Path.SPLIT.value, {"wanted": PART}),
-        ("ping_left", PING, {"task": Task.PING}),
+        ("picture_left", (), Path.OFFLOAD.value, {}),
+        (
+            "part_left",
+            (SimpleNamespace(cut=PART.placement_id),),
+            f"split {PART.placement_id}",
+            {"wanted": PART},
+        ),
+        ("ping_left", (), PING, {"task": Task.PING}),
     ],
 )
-def test_a_reply_ends_the_wait_for_the_request_that_it_answers_and_no_other(leave, way, fields):
+def test_a_reply_ends_the_wait_for_the_request_that_it_answers_and_no_other(leave, engine, way, fields):
     routes = Routes()
-    getattr(routes, leave)("w-1", 7, payload_bytes=9_000, now_ns=0)
+    getattr(routes, leave)("w-1", 7, *engine, payload_bytes=9_000, now_ns=0)
     route = routes.of("w-1")
     assert waiting(route) == 1
     routes.hear(reply(7, **fields, run_ms=9), now_ns=20 * MS)
