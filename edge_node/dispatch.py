@@ -45,8 +45,7 @@ class Dispatch:
         self._answers, self._moments = answers, moments
         self._on_switch = on_switch
         self.decisions = Decisions()
-        self.mode = Path.LOCAL  # the way of frames, which one alone may not take
-        self.way = Path.LOCAL  # of the newest frame
+        self.mode = Path.LOCAL  # where the newest frame went first
         self.switches = 0
         self.reason = "no frame was scheduled yet"  # of the newest decision
         self.left_ns: int | None = None  # when the newest frame left
@@ -175,12 +174,11 @@ class Dispatch:
                 self._local.perception.times.forget_parts(cut)
 
     def _note_mode(self, flight: Flight, decision: Decision) -> None:
-        flight.mode = self.way = decision.path
-        flight.reason = self.reason = decision.reason
-        if decision.mode is not self.mode:
+        flight.mode, flight.reason, self.reason = decision.path, decision.reason, decision.reason
+        if decision.path is not self.mode:
             self.switches += 1
             self._on_switch(flight, self.mode, decision.reason)
-            self.mode = decision.mode
+            self.mode = decision.path
 
 
 def _p_remote(view: LinkView, decision: Decision) -> float | None:

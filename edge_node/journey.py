@@ -84,7 +84,7 @@ class Journey:
 
     @property
     def mode(self) -> Path:
-        """The way of frames, which one alone may not take."""
+        """Where the newest frame went first."""
         return self._dispatch.mode
 
     @property
@@ -265,7 +265,7 @@ class Journey:
         if flight.remote is Stage.RUNNING:
             due_ns = min(due_ns, self._out.overdue_at_ns(flight))
         if flight.can_be_hedged:
-            hedge_ns = self._moments.hedge_at_ns(flight, mode=self._dispatch.way)
+            hedge_ns = self._moments.hedge_at_ns(flight, mode=self._dispatch.mode)
             must = flight.hedge_now or now_ns >= hedge_ns
             if must or self._dispatch.begins_early(flight, now_ns=now_ns):
                 self.local.queue(flight, now_ns=now_ns)

@@ -144,7 +144,7 @@ class Decision:
     """Where one frame goes first. ``worker`` is set where it leaves, ``placement`` where it is split.
 
     ``duplicate``: begin a whole run here at once too; ``hedge_at_ns``: begin it then, if that is earlier than the
-    latest safe start. ``held``: the way of frames that is kept, though this one stays. ``quality`` of the JPEG that leaves;
+    latest safe start. ``quality`` of the JPEG that leaves;
     None for the configured one. ``energy_j`` on the headset, as expected. ``unproved``: pairs that somebody shall prove.
     ``considered``: what else was weighed.
     """
@@ -160,12 +160,6 @@ class Decision:
     quality: int | None = None
     energy_j: float | None = None
     considered: tuple[Considered, ...] = ()
-    held: Path | None = None
-
-    @property
-    def mode(self) -> Path:
-        """The way of frames as it lasts."""
-        return self.path if self.held is None else self.held
 
 
 class Policy(Protocol):
@@ -184,9 +178,9 @@ class Policy(Protocol):
         """Whether pings should be sent now."""
 
 
-def stay(reason: str, *, held: Path | None = None) -> Decision:
+def stay(reason: str) -> Decision:
     """Compute the frame here."""
-    return Decision(path=Path.LOCAL, worker=None, reason=reason, held=held)
+    return Decision(path=Path.LOCAL, worker=None, reason=reason)
 
 
 def unproved(pairs: Iterable[PairView]) -> tuple[PairView, ...]:

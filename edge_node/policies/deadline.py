@@ -45,7 +45,7 @@ class DeadlinePolicy:
             return stay("tiers allow nothing but local")
         if blocked := blocked_by(view):
             self._steps.block(view.now_ns)
-            return stay(blocked, held=self._steps.at)
+            return stay(blocked)
         self._steps.unblock()
         if view.local is None or not (view.offloads or view.pairs):
             return stay("nothing is known of the link")
