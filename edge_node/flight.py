@@ -165,7 +165,7 @@ def frame_line(flight: Flight, *, headset: str) -> dict[str, object]:
         "worker": flight.worker,
         "model": flight.model,
         "host_late": flight.host_late,
-        "hands": [[round(float(v), 5) for v in hand.landmarks.ravel()] for hand in flight.hands],
+        "hands": [[round(v, 5) for v in hand.landmarks.ravel().tolist()] for hand in flight.hands],
         "presence": [round(float(hand.presence), 4) for hand in flight.hands],
         "ring_index": -1 if flight.captured is None else flight.captured.ring_index,
         "trace_id": flight.trace_id.hex(),

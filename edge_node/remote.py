@@ -28,6 +28,7 @@ from schemas.documents import Load, SplitConfig
 from schemas.messages import Task
 
 NS_PER_US, NS_PER_MS = 1_000, 1_000_000
+STAYING = frozenset({"local"})  # policies under which no frame leaves, so that nobody asks what would be
 WEIGHING = frozenset({"deadline"})  # policies that weigh several workers
 
 
@@ -60,8 +61,9 @@ class Remote:
         self.replaced = 0  # requests that gave their place at a worker to a newer one
         self._config = SplitConfig()
         self._qualities = qualities_of(self._config)
-        self._weighs_workers = False
+        self._stays = self._weighs_workers = False
         self._probes = Probes(uplink, workers=workers, routes=self.routes)
+        self._probed: tuple[bool, int | None] | None = None  # whether probes were wanted, and when one is due
         self._asks = ProofAsks(uplink, workers=workers)
 
     def use(self, config: SplitConfig, policy: Policy) -> None:
@@ -70,8 +72,10 @@ class Remote:
         self._config = config
         self._qualities = qualities_of(config)
         self.reply_timeout_ns = round(config.reply_timeout_ms * NS_PER_MS)
+        self._stays = config.policy in STAYING
         self._weighs_workers = config.policy in WEIGHING and config.worker == AUTO
         self._asks.use()
+        self._probed = None
         self._probes.use(config)
 
     @property
@@ -109,7 +113,7 @@ class Remote:
 
         Of one worker the best quality comes first.
         """
-        if worker is None:
+        if worker is None or self._stays:
             return ()
         rungs = self.routes.rungs(worker, self._qualities, now_ns=now_ns)
         if self._weighs_workers and self.workers.several:
@@ -217,8 +221,10 @@ class Remote:
         Gives whether a newer request of ours took the place of this one: that is no word against the worker.
         """
         probe = reply.task is Task.PING
-        if probe and not self._probes.heard(reply.frame_id):
-            return False  # it was counted as lost already
+        if probe:
+            self._probed = None
+            if not self._probes.heard(reply.frame_id):
+                return False  # it was counted as lost already
         if reply.ask:
             self._asks.hear(reply, now_ns=now_ns)
             return False
@@ -242,10 +248,17 @@ class Remote:
 
     def probe(self, policy: Policy, *, now_ns: int) -> int | None:
         """Count lost probes and send those that are due; says when it has something to do again."""
+        wanted, several = policy.wants_probes(), self._weighs_workers and self.workers.several
+        if self._probed is not None and not several:
+            was_wanted, due_ns = self._probed
+            if wanted is was_wanted and (due_ns is None or now_ns < due_ns):
+                return due_ns
         others: tuple[str, ...] = ()
-        if self._weighs_workers and self.workers.several and self._probes.may_ask_others(now_ns):
+        if several and self._probes.may_ask_others(now_ns):
             others = self._others(now_ns=now_ns)
-        return self._probes.tick(policy, ready=self.ready, others=others, now_ns=now_ns)
+        due_ns = self._probes.tick(policy, ready=self.ready, others=others, now_ns=now_ns)
+        self._probed = (wanted, due_ns)
+        return due_ns
 
 
 def qualities_of(config: SplitConfig) -> tuple[int, ...]:
