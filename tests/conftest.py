@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from broker.errors import MosquittoMissing
@@ -29,7 +30,9 @@ settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:
-    """Let tests find flatc where ``make test`` unpacked it; one that is installed comes first."""
+    """Let tests find flatc where ``make test`` unpacked it, after one that is installed; and print errors plainly."""
+    # structlog's own way shows every variable of every call, which takes seconds where they hold pictures
+    structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
     unpacked = cache_dir(os.environ) / "flatbuffers-compiler" / "bin"
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(unpacked)])
 
