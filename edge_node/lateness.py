@@ -5,14 +5,17 @@ after it, for which every frame would be answered too early. A waking that is le
 """
 
 FADE = 64  # wakings: what was feared halves within 44 of them, which is a third of a second of frames
+STEP_NS = 100_000  # told in such steps, so that what is reckoned from it seldom changes
 
 
 class Lateness:
     """Of one host's wakings."""
 
     def __init__(self) -> None:
-        self.recent_ns = 0  # how late to fear the next one to be
+        self.recent_ns = 0  # how late to fear the next one to be, rounded up
+        self._worst_ns = 0
 
     def add(self, late_ns: int) -> None:
         """A waking came so late."""
-        self.recent_ns = max(late_ns, self.recent_ns - self.recent_ns // FADE)
+        worst_ns = self._worst_ns = max(late_ns, self._worst_ns - self._worst_ns // FADE)
+        self.recent_ns = worst_ns + -worst_ns % STEP_NS

@@ -15,7 +15,7 @@ def test_the_worst_of_the_newest_wakings_is_feared_at_once_and_soon_no_more():
     assert late.recent_ns == 8 * MS
     for _ in range(45):
         late.add(MS // 10)
-    assert late.recent_ns < 4 * MS
+    assert late.recent_ns <= 4 * MS
     for _ in range(120):  # a second or so
         late.add(MS // 10)
     assert late.recent_ns < MS
