@@ -191,7 +191,8 @@ def _p_remote(row: Considered) -> float:
 
 def _reason(rows: list[Considered], taken: Considered, wanted: Considered | None) -> str:
     if taken.path is not Path.LOCAL:
-        return f"{taken.p_remote:.2f} to be back in time"
+        borne = f", borne for now: {taken.why_not}" if taken.why_not else ""
+        return f"{taken.p_remote:.2f} to be back in time{borne}"
     if wanted is None or wanted is taken:
         wanted = max(rows[1:], key=lambda row: row.p_on_time, default=None)
     if wanted is None:

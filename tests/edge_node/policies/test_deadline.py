@@ -23,6 +23,7 @@ from edge_node.policies.steps import (
 from schemas.documents import SplitConfig
 
 FLOOR = 0.5
+CLIMBS = MOST_SWITCHES // 2  # of a minute
 
 
 class Rider:
@@ -146,6 +147,16 @@ def test_bad_chances_for_a_moment_are_borne_one_by_one():
     assert rider.falls == []
 
 
+def test_a_frame_that_is_borne_says_so():
+    assert "borne for now: only 0.00" in fallen_again(Rider())
+
+
+def fallen_again(rider):
+    rider.now_ns += SWITCHES_WITHIN_NS
+    rider.ride_until_up()
+    return rider.ask(0.0).reason
+
+
 @pytest.mark.parametrize(("p_hedged", "duplicate"), [(0.95, False), (0.8, True)])
 def test_a_frame_that_is_borne_is_as_sure_as_one_that_stays_by_its_own_run_at_once_where_need_be(
     p_hedged, duplicate
@@ -200,9 +211,6 @@ def test_a_calm_time_above_makes_the_next_climb_quick_again():
     rider.now_ns += SWITCHES_WITHIN_NS
     rider.fall()
     assert rider.ride_until_up() < FIRST_HOLD_NS + FRAME_NS
-
-
-CLIMBS = MOST_SWITCHES // 2
 
 
 def worn_out():
