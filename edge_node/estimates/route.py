@@ -35,6 +35,7 @@ RUN_ERRORS = (
 PRIOR_RUN_ERRORS_NS = (-4_000_000, 3_000_000, -2_000_000, 8_000_000, 0)
 MAX_PENDING = 256
 KEEP_AT_LEAST = 3  # newest samples kept over a change
+EXPIRED = "expired"  # the worker's word for what came too late to be run
 BUNCHED = 0.5  # of the time between two requests: answers closer together than that were held up together
 RATIO_UNIT = 1_000_000  # what "as predicted" is to the change points
 
@@ -183,7 +184,8 @@ class Route:
         pending = self._pending.pop((sample.way == PING, sample.frame_id), None)
         if not replaced:
             self.refusals[reason] += 1
-            if pending is None or not pending.stalled:
+            stale = pending is None and reason == EXPIRED  # the link kept it, and that was counted as a loss
+            if not stale and (pending is None or not pending.stalled):
                 self._refusal_rate.add(refused=True, now_ns=now_ns)
         self._silence.heard(now_ns)
         if pending is not None and not pending.stalled:

@@ -43,15 +43,18 @@ class DeadlinePolicy:
         """Choose for one frame."""
         if not self._may_leave:
             return stay("tiers allow nothing but local")
-        if blocked := blocked_by(view):
-            self._steps.block(view.now_ns)
+        blocked = blocked_by(view)
+        if blocked and not (self._steps.block(view.now_ns) and view.worker):
             return stay(blocked)
-        self._steps.unblock()
+        if not blocked:
+            self._steps.unblock()
         if view.local is None or not (view.offloads or view.pairs):
             return stay("nothing is known of the link")
         self._learn_rate(view)
         rows = candidates(view, self._limits, local=view.local)
         self._judge(rows, view)
+        if blocked:
+            return self._through(rows, blocked, view)
         wanted = best(rows)
         self._borne = False
         taken = self._settle(rows, wanted, view.now_ns)
@@ -127,6 +130,17 @@ class DeadlinePolicy:
             taken = wanted
             self._ladder = Ladder()
         return self._on_rung(rows, taken, now_ns)
+
+    def _through(self, rows: list[Considered], blocked: str, view: LinkView) -> Decision:
+        """A link that is blocked for a moment: pictures go on leaving, each with what stands behind it."""
+        for row in rows:
+            if row.path is Path.OFFLOAD and (row.unsure or not row.why_not):
+                row.why_not, row.unsure = blocked, True
+        taken = self._bearable(rows)
+        if taken is None:
+            return stay(blocked)
+        self._borne = True
+        return self._decision(rows, taken, _reason(rows, taken, None), view)
 
     def _bearable(self, rows: list[Considered]) -> Considered | None:
         """The surest picture of those that were turned down for their chance alone, where pictures leave."""

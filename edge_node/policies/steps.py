@@ -1,8 +1,8 @@
 """Pure core: when a headset may change its way: slowly up, down when it lasts, and never back and forth.
 
 A way that promises too little is borne for a moment: one late answer is no reason to leave it, and whoever bears it
-begins a run here at once where need be, so that it costs no frame. One by which nobody can be reached is kept for a
-second, while frames stay here. Going up must have been better for a while: longer after every climb that was soon
+begins a run here at once where need be, so that it costs no frame. One whose link is blocked is borne as long, and
+kept in mind for a second. Going up must have been better for a while: longer after every climb that was soon
 regretted, and longest where the way taken could go on. All changes together are at most ``MOST_SWITCHES`` a minute:
 leaving needs room for coming back as well. A link that was cut for a second or more is another matter: when it is
 back, nothing is held against it. Another quality of the picture is no change of the way.
@@ -32,8 +32,8 @@ class Steps:
         self._borne_since_ns: int | None = None
         self._switches_ns: deque[int] = deque(maxlen=MOST_SWITCHES)
 
-    def block(self, now_ns: int) -> None:
-        """Nobody can be reached: the way is kept until the link counts as cut."""
+    def block(self, now_ns: int) -> bool:
+        """Nobody can be reached: the way is kept until the link counts as cut. Whether that is borne for now."""
         self._wish_since_ns = self._borne_since_ns = None
         if self._blocked_since_ns is None:
             self._blocked_since_ns = now_ns
@@ -41,6 +41,7 @@ class Steps:
             self.fall(now_ns)
             self._hold_ns = 0
             self._switches_ns.clear()
+        return now_ns - self._blocked_since_ns < BEAR_NS
 
     def unblock(self) -> None:
         """Somebody can be reached."""

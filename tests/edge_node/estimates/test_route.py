@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_node.decide import Path
 from edge_node.estimates.forecast import Forecast
 from edge_node.estimates.reply_sample import ReplySample
-from edge_node.estimates.route import PRIOR_ON_TIME, Route
+from edge_node.estimates.route import EXPIRED, PRIOR_ON_TIME, Route
 from edge_node.estimates.sketch import NEVER_NS
 from edge_node.estimates.work import PING
 
@@ -370,6 +370,17 @@ def test_a_refusal_of_what_was_counted_as_lost_is_no_second_loss():
     link.refuse(sent=False)
     assert link.ask().samples == before.samples
     assert link.ask().p_refused > before.p_refused == 0.0
+
+
+def test_what_a_link_kept_until_it_had_expired_says_nothing_of_the_worker():
+    link = Link()
+    for _ in range(20):
+        link.frame()
+    link.frame(lost=True)
+    link.refuse(sent=False, reason=EXPIRED)
+    assert link.ask().p_refused == 0.0
+    link.refuse(reason=EXPIRED)
+    assert link.ask().p_refused > 0.0
 
 
 def test_what_a_worker_tells_everybody_gives_way_to_its_word_on_our_own_requests():

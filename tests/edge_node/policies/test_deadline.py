@@ -230,10 +230,24 @@ def test_a_way_is_kept_while_its_link_is_blocked_for_a_moment_though_frames_stay
     rider = Rider()
     rider.ride_until_up()
     for _ in range(100):
+        assert rider.ride(0.1, BEAR_NS, ready=False).up
         decision = rider.ask(ready=False)
         assert (decision.path, decision.duplicate) == (Path.LOCAL, False)
-        rider.ride(0.9, CUT_NS - 3 * FRAME_NS, ready=False)
+        rider.ride(0.9, CUT_NS - 2 * BEAR_NS, ready=False)
         assert rider.ask().path is Path.OFFLOAD
+
+
+def test_a_link_blocked_for_a_moment_is_no_reason_to_keep_frames_here_and_they_risk_nothing():
+    rider = Rider(duplicates_per_s=0, duplicates_burst=0)
+    rider.ride_until_up()
+    for _ in range(100):
+        decision = rider.ask(0.0, ready=False, p_now=0.95, p_hedged=0.6)
+        assert (decision.path, decision.duplicate) == (Path.OFFLOAD, True)
+        assert decision.reason.endswith("borne for now: the link is not ready")
+        assert decision.p_on_time == pytest.approx(0.95)
+        rider.ask()
+    assert rider.falls == []
+    assert rider.ask(worker=None).path is Path.LOCAL
 
 
 def test_a_way_whose_link_is_cut_is_left_once():
