@@ -51,7 +51,7 @@ HOSTS = {
 
 def at_ns(table: Table, *, share: float) -> int:
     """The nanoseconds of this share (0 to 1), straight between the rows."""
-    index = min(max(1, bisect_left(table, share, key=lambda row: row[0])), len(table) - 1)
+    index = min(max(1, bisect_left(table, (share,))), len(table) - 1)
     (low, low_ms), (high, high_ms) = table[index - 1], table[index]
     part = (share - low) / (high - low)
     return round((low_ms + part * (high_ms - low_ms)) * NS_PER_MS)
