@@ -7,6 +7,9 @@ import time
 from pathlib import Path
 
 import psutil
+from typer.testing import CliRunner
+
+from headway.cli import build
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -26,6 +29,11 @@ def headway(*arguments, timeout_s=60):
         timeout=timeout_s,
         env={**os.environ, "COLUMNS": "400", "NO_COLOR": "1"},
     )
+
+
+def refused(*arguments):
+    """``headway ARGUMENTS`` in this process: only for what is refused before it sets anything up."""
+    return CliRunner().invoke(build(list(arguments)), list(arguments))
 
 
 def until(condition, *, timeout_s, what):

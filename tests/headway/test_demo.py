@@ -16,7 +16,7 @@ from headway.checker import OUTCOMES
 from headway.demo import DEADLINE_MS, HEADSETS
 from headway.output_folder import alone
 from headway.report import EXPECTED_REASONS
-from tests.headway.door import headway, naming, python, until
+from tests.headway.door import headway, naming, python, refused, until
 
 REGISTERED_S = 60
 END_S = 40  # what takes longer hangs
@@ -95,8 +95,8 @@ def running(packages, models_dir, photos, mosquitto_binary, tmp_path):
 
 @pytest.mark.parametrize("seconds", ["5", "nan"])
 def test_a_demo_too_short_or_without_end_is_a_usage_error(tmp_path, seconds):
-    shown = headway("demo", f"--seconds={seconds}", "--out", str(tmp_path / "out"))
-    assert shown.returncode == 2
+    shown = refused("demo", f"--seconds={seconds}", "--out", str(tmp_path / "out"))
+    assert shown.exit_code == 2
     assert "at least 30" in shown.stderr
     assert not (tmp_path / "out").exists()
 

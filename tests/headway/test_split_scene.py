@@ -10,6 +10,7 @@ from headway.split_check import kind_of, sensible_placement
 from headway.split_scene import HEADSET, split_report, summary
 from inference.split.model import split_model
 from schemas.placements import Placement
+from tests.headway.door import refused
 
 ROW = {
     "start": 20,
@@ -99,8 +100,8 @@ def test_the_chosen_placement_keeps_both_ends_here_and_sends_the_fewest_bytes_of
     [(("--seconds", "3"), "at least 10"), (("--source", "0"), "leave --source out")],
 )
 def test_what_cannot_be_played_is_refused_as_usage(arguments, text, tmp_path):
-    shown = demo(*arguments, "--out", str(tmp_path))
-    assert shown.returncode == 2
+    shown = refused("demo", "--split", *arguments, "--out", str(tmp_path))
+    assert shown.exit_code == 2
     assert text in shown.stderr
 
 
