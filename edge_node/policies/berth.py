@@ -30,13 +30,23 @@ class Berth:
         self._wish: tuple[Place, int] = (None, 0)  # which is better, and since when
 
     def settle(
-        self, rows: Sequence[Considered], *, floor: float, tolerance: float, margin: float, now_ns: int
+        self,
+        rows: Sequence[Considered],
+        *,
+        floor: float,
+        tolerance: float,
+        margin: float,
+        now_ns: int,
+        in_use: bool = True,
     ) -> None:
         """Of rows that leave the same way: turn down those of every place but one.
 
         ``tolerance``: of chances that count as equal; ``margin``: of score, so much better another must be.
+        ``in_use``: frames take this way; while none does, moving costs nothing.
         """
         of = self._of
+        if not in_use:
+            self.at = None
         if not rows or of(rows[0]) == of(rows[-1]):
             if rows and of(rows[0]) != self.at:
                 self._go(of(rows[0]), now_ns)

@@ -89,7 +89,12 @@ class DeadlinePolicy:
         if len(view.pairs) > 1:
             splits = [row for row in rows if row.path is Path.SPLIT]
             self._pair.settle(
-                splits, floor=self._floor, tolerance=tolerance, margin=MARGIN, now_ns=view.now_ns
+                splits,
+                floor=self._floor,
+                tolerance=tolerance,
+                margin=MARGIN,
+                now_ns=view.now_ns,
+                in_use=here is Path.SPLIT,
             )
         pictures = [row for row in rows if row.path is Path.OFFLOAD]
         self._berth.settle(
