@@ -5,7 +5,7 @@ by refusing it, it is here that most of it ends, unread and counted: left to que
 too old once its turn comes, and none would be answered. Under that pressure a sender's newest message is looked at when
 the turn of its oldest has come, and those between are let go of, so turns go round whoever sends how much; what waited
 longer than any frame can wait goes as well. A burst is no pressure: nothing is let go of until something has waited
-without a break for a while, nor where little waits. Bounded by time, as far as reading is. Reads no clock.
+without a break for a while, nor where little waits. Bounded by time and bytes, as far as reading is. Reads no clock.
 """
 
 from collections import deque
@@ -18,11 +18,12 @@ from broker.road import Delivery
 class InboxLimits:
     """``few``: so many are never too many. What waited ``patience_ns`` yields to its sender's newer ones.
 
-    ``burst_ns``: so long after the last moment at which nothing waited nothing is too much.
+    ``burst_ns``: so long after the last moment at which nothing waited nothing is too much, up to ``burst_bytes``.
     """
 
     few: int = 16
-    burst_ns: int = 200_000_000
+    burst_ns: int = 500_000_000
+    burst_bytes: int = 16 << 20
     patience_ns: int = 10_000_000
     hopeless_ns: int = 50_000_000
 
@@ -34,6 +35,7 @@ class Inbox:
         self.shed = 0
         self._limits = limits or InboxLimits()
         self._waiting: deque[Delivery] = deque()
+        self._bytes = 0
         self._busy_ns = 0  # when the first came of those between which there was no break
         self._newest: dict[str, Delivery] = {}  # by topic, which names sender and task
         self._ahead: dict[str, Delivery] = {}  # taken before their turn, which is still to come
@@ -46,12 +48,14 @@ class Inbox:
         if not self._waiting:
             self._busy_ns = delivery.received_ns
         self._waiting.append(delivery)
+        self._bytes += len(delivery.payload)
         self._newest[delivery.topic] = delivery
 
     def take(self, *, now_ns: int) -> Delivery | None:
         """The next one to look at; None: nothing waits."""
         while self._waiting:
             first = self._waiting.popleft()
+            self._bytes -= len(first.payload)
             ahead = self._ahead.get(first.topic)
             if ahead is first:
                 del self._ahead[first.topic]
@@ -64,7 +68,8 @@ class Inbox:
     def _chosen(self, first: Delivery, *, now_ns: int) -> Delivery | None:
         """Whose turn it is by this one: itself, or under pressure the newest of its sender, or nobody."""
         waited_ns = now_ns - first.received_ns
-        pressed = len(self._waiting) >= self._limits.few and now_ns - self._busy_ns > self._limits.burst_ns
+        is_burst = now_ns - self._busy_ns <= self._limits.burst_ns and self._bytes <= self._limits.burst_bytes
+        pressed = len(self._waiting) >= self._limits.few and not is_burst
         newest = self._newest[first.topic]
         if newest is first:
             del self._newest[first.topic]

@@ -53,6 +53,15 @@ def test_a_burst_is_looked_at_message_by_message():
     assert inbox.shed == 0
 
 
+def test_what_takes_too_much_memory_is_no_burst():
+    inbox, frame = Inbox(), bytes(1 << 20)
+    for n in range(40):
+        inbox.put(delivery(received_ns=n, payload=frame))
+    assert inbox.take(now_ns=20 * MS).received_ns == 39
+    assert taken(inbox, now_ns=20 * MS) == []
+    assert inbox.shed == 39
+
+
 def test_under_pressure_the_turn_of_a_senders_oldest_is_that_of_its_newest():
     inbox = Inbox()
     for n in range(10 * FEW):
@@ -142,20 +151,20 @@ class Flood:
 
 def fresh(flood):
     """The part that had most of its time left, of what was looked at once it was no burst any more."""
-    lefts_ns = flood.lefts_ns[400:]
+    lefts_ns = flood.lefts_ns[800:]
     return sum(left_ns > 60 * MS for left_ns in lefts_ns) / len(lefts_ns)
 
 
 def test_what_is_looked_at_in_a_flood_still_has_most_of_its_time():
-    flood = Flood(per_s=6000, senders=30).run(1)
+    flood = Flood(per_s=6000, senders=30).run(2)
     assert fresh(flood) >= 0.99
     assert len(flood.lefts_ns) >= 500  # more than slots can run
     assert min(flood.by_device.values()) >= 0.8 * max(flood.by_device.values())
 
 
 def test_what_is_looked_at_in_a_flood_of_many_senders_still_has_time():
-    flood = Flood(per_s=6000, senders=3000).run(1)
-    lefts_ns = flood.lefts_ns[400:]
+    flood = Flood(per_s=6000, senders=3000).run(1.5)
+    lefts_ns = flood.lefts_ns[800:]
     assert sum(left_ns > 0 for left_ns in lefts_ns) >= 0.99 * len(lefts_ns)
 
 
@@ -164,7 +173,7 @@ def test_every_message_of_a_flood_is_accounted_for():
     seen = flood.tally.snapshot()
     waits = seen.received - seen.pings - seen.dropped_flood
     assert seen.dropped_flood > 1000
-    assert 0 <= waits < 500
+    assert 0 <= waits < 1000
 
 
 def test_as_much_as_can_be_looked_at_is_looked_at():
