@@ -36,7 +36,7 @@ from schemas.messages import Frame, PartCoding, Result, Task, Timing
 from schemas.placements import Placement
 from schemas.topics import topic, topic_filter
 
-PLACE = {"head_end": 20, "tail_start": 59}
+PLACE, EARLIER = {"head_end": 20, "tail_start": 59}, {"head_end": 13, "tail_start": 59}
 SPLIT, PACKED = (
     SplitConfig(policy="split", placement={**PLACE, "packed": packed}, deadline_ms=900, reply_timeout_ms=700)
     for packed in (False, True)
@@ -86,7 +86,15 @@ def worker(here, models_dir):
         models={"hands": kitchen.digests[Task.HANDS].hex()},
         kernels=kitchen.kernels,
     )
-    presence = Presence(identity, wall_ms=lambda: 1, placements=kitchen.parts.placements)
+    here.hidden = set()  # placements that the worker's presence does not tell of
+
+    def shown():
+        return {
+            digest: tuple(placement for placement in proved if placement not in here.hidden)
+            for digest, proved in kitchen.parts.placements().items()
+        }
+
+    presence = Presence(identity, wall_ms=lambda: 1, placements=shown)
     control = here.broker.road("w-control", birth=presence.birth)
     data = here.broker.road("w-data", traffic=Traffic.DATA)
     tally = Tally(Registry())
@@ -121,7 +129,7 @@ def worker(here, models_dir):
         rng=random.Random(1),
     )
     service.open()
-    kitchen.parts.on_proved = service.announce
+    kitchen.parts.on_proved = here.announce = service.announce
     kitchen.parts.start()
     yield tally
     kitchen.parts.stop()
@@ -179,6 +187,74 @@ def test_frames_in_parts_are_proved_offered_and_exact(config, here, worker, make
     lines = [line for line in here.lines() if line["path"] == "split"]
     assert all(line["result_frame_id"] == line["frame_id"] and line["worker"] == "w-1" for line in lines)
     assert sum(line["answered"]["split"] for line in here.lines("telemetry")) == len(lines)
+
+
+def test_frames_go_at_both_pairs_of_cuts_and_are_exact_at_each(here, worker, maker, hand_photos):
+    """Each is asked for and proved; when the one that frames took is withdrawn, they go on at the other."""
+    source = Photo(hand_photos["handSrc.jpg"])
+    factory = maker.factory()
+    config = SplitConfig(
+        placement=PLACE,
+        placements=[EARLIER],
+        tiers=["split"],  # whatever it costs
+        on_time_floor=0,
+        deadline_ms=900,
+        reply_timeout_ms=700,
+    )
+    here.boot(factory=factory, split=config, fps=15, source=source)
+    engine = here.headset._journey.local.engine
+    kept = {cut.parts.placement: recorded(cut.parts.hands) for cut in engine.cuts}
+    assert [str(placement) for placement in kept] == ["20:59", "13:59"]
+
+    def told():
+        """What the newest decision says of each pair."""
+        rows = here.headset._journey.decisions.rows()
+        considered = rows[-1]["considered"] if rows else []
+        return {row["placement"]: row["why_not"] for row in considered if "placement" in row}
+
+    until(
+        lambda: len(told()) == 2 and not any("proved" in why_not for why_not in told().values()),
+        what="both proofs",
+        timeout_s=60,
+    )
+    until(lambda: paths(here)[Path.SPLIT] >= 10, what="frames in parts", timeout_s=60)
+    taken = max(kept, key=lambda placement: len(kept[placement]))
+    (other,) = set(kept) - {taken}
+    here.hidden.add(taken.id)
+    here.announce()
+    until(lambda: len(kept[other]) >= 10, what="frames at the other pair", timeout_s=60)
+    rows = here.headset._explain()["decisions"]
+    assert any(row.get("placement") == str(other) for row in rows)
+    summary = here.stop()
+    assert summary["none"] == 0
+    for placement, seen in kept.items():
+        assert seen, placement
+        for looked, result in seen:
+            expected = [factory.task.look(source.image, roi) for roi in looked.rois]
+            assert [hand.landmarks.tobytes() for hand in result.hands] == [
+                hand.landmarks.tobytes() for hand in expected if hand is not None
+            ]
+
+
+def test_an_engine_is_cut_at_every_pair_and_what_stays_is_not_cut_again(maker):
+    two = SplitConfig(placement=PLACE, placements=[EARLIER])
+    cut = maker.fitted(maker.factory(), two)
+    assert [str(each.parts.placement) for each in cut.cuts] == ["20:59", "13:59"]
+    first, other = (each.parts for each in cut.cuts)
+    assert first.head_share > other.head_share
+    assert first.up_bytes < other.up_bytes
+    assert maker.fitted(cut, two) is cut
+    turned = maker.fitted(cut, SplitConfig(placement=EARLIER, placements=[PLACE]))
+    assert [each.parts for each in turned.cuts] == [other, first]
+    one = maker.fitted(cut, SplitConfig(policy="split", placement=PLACE, placements=[EARLIER]))
+    assert [each.parts for each in one.cuts] == [first]
+    assert maker.fitted(cut, SplitConfig(policy="local")).cuts == ()
+
+
+def test_a_further_pair_that_does_not_fit_is_named(maker):
+    misfit = SplitConfig(placement=PLACE, placements=[{"head_end": 20, "tail_start": 640}])
+    with pytest.raises(PlacementMisfitError, match="placement 20:640 does not fit factory"):
+        maker.fitted(maker.factory(), misfit)
 
 
 def test_a_worker_that_lies_about_its_tensors_costs_time_and_no_answer(here, maker, hand_photos):
