@@ -180,7 +180,17 @@ def _lines(view: dict[str, Any]) -> list[str]:
     for row in view["survivors"]:
         until = "and above" if row["to_mbps"] is None else f"to {row['to_mbps']:g}"
         lines.append(f"  {row['from_mbps']:g} {until} Mbit/s: {row['id']}")
+    if view["split_config"]:
+        lines.append("in a split config (policy deadline weighs every pair):")
+        lines += [f"  {name}: {_yaml(value)}" for name, value in view["split_config"].items()]
     return lines
+
+
+def _yaml(value: Any) -> str:
+    """Pairs of cuts on one line, as files of split configs are written."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
+    return f"{{{', '.join(f'{name}: {str(word).lower()}' for name, word in value.items())}}}"
 
 
 def _profiles(paths: list[Path] | None) -> list[Profile]:

@@ -3,6 +3,7 @@
 What must stay here: every figure comes from the placements and the conditions it was judged under.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from inference.placement.inputs import Conditions, PlacementInputs, Rates, Wish
 from inference.placement.survivors import NS_BITS_PER_BYTE_S, Survivors, survivors
 
 RUNNERS_UP = 5
+MOST_PAIRS = 4  # of cuts in one split config
 _MS = 1e-6
 
 
@@ -38,6 +40,7 @@ class Choice:
         told = np.union1d(chooser.kept(self.wish), self._plain())
         outlook = judge(self.placements, told, inputs=self.inputs, conditions=self.conditions, wish=self.wish)
         chosen = int(np.searchsorted(told, decision.index))
+        found = self.survivors()
         behind = outlook.chance.max() - outlook.chance
         order = np.lexsort((outlook.cost_ns, np.where(behind <= self.wish.slack, 0.0, behind))).tolist()
         ranked = [at for at in order if at != chosen]
@@ -48,7 +51,8 @@ class Choice:
             "runners_up": [
                 self._view(outlook, at) | {"why_not": self._why_not(outlook, at, chosen)} for at in others
             ],
-            "survivors": self._reigns(self.survivors()),
+            "survivors": self._reigns(found),
+            "split_config": self._named((decision.index, *found.indices)),
             "candidates": len(self.placements),
         }
 
@@ -160,6 +164,26 @@ class Choice:
         if slower > 0:
             return f"expected {slower:.3f} ms later"
         return "faster, but it costs more energy, price or accuracy than that is worth"
+
+    def _named(self, indices: Iterable[int]) -> dict[str, Any]:
+        """The first model's pairs of cuts among these as a split config names them, ``MOST_PAIRS`` at most.
+
+        Left out is what needs none: all here, all at the worker, a picture; and what has a part in the cloud.
+        """
+        rows, last = self.placements, self.inputs.variants[0].transfer.positions[-1]
+        pairs: dict[tuple[int, int], dict[str, Any]] = {}
+        for index in indices:
+            pair = int(rows.start[index]), int(rows.end[index])
+            is_cut = rows.group[index] == WORKER and rows.variant[index] == 0 and rows.quality[index] < 0
+            if not is_cut or pair == (0, last):
+                continue
+            packed = self.inputs.codings[int(rows.coding[index])].name == "packed"
+            named = {"head_end": pair[0], "tail_start": pair[1]} | ({"packed": True} if packed else {})
+            pairs.setdefault(pair, named)
+        if not pairs:
+            return {}
+        first, *others = [*pairs.values()][:MOST_PAIRS]
+        return {"placement": first} | ({"placements": others} if others else {})
 
     def _reigns(self, found: Survivors) -> list[dict[str, Any]]:
         edges = [0.0, *found.switch_bps, float("inf")]

@@ -5,12 +5,14 @@ import json
 
 import onnx
 import pytest
+import yaml
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from inference.cli import model as command
 from inference.errors import PlacementError
 from inference.profile.stored import read_profile
+from schemas.deployments import SplitConfig
 
 STEPS = 4
 
@@ -80,6 +82,23 @@ def test_survivors_join_without_gaps_from_local_to_offload(model):
     assert reigns[0]["from_mbps"] == 0
     assert reigns[-1]["to_mbps"] is None
     assert [row["to_mbps"] for row in reigns[:-1]] == [row["from_mbps"] for row in reigns[1:]]
+
+
+def test_pairs_of_cuts_are_told_as_a_split_config_names_them(model):
+    near = ["--rtt", "2", "--uplink", "150"]
+    told = json.loads(place(model, *near, "--json").stdout)
+    assert [row["id"] for row in told["survivors"]][1:3] == ["halves:2-4:raw", "halves:1-4:raw"]
+    config = SplitConfig.model_validate({"policy": "deadline", **told["split_config"]})
+    assert str(config.placement.placement) == "2:4"
+    assert [str(other.placement) for other in config.placements] == ["1:4"]
+    written = place(model, *near).stdout.split("weighs every pair):\n")[1]
+    assert yaml.safe_load(written) == told["split_config"]
+
+
+def test_where_no_cut_is_best_on_any_road_no_split_config_is_told(model):
+    far = json.loads(place(model, "--rtt", "500", "--uplink", "40", "--json").stdout)
+    assert [row["id"] for row in far["survivors"]] == ["halves:local"]
+    assert far["split_config"] == {}
 
 
 def test_a_slow_road_keeps_the_model_on_the_headset(model):
