@@ -1,7 +1,7 @@
 """Four named links in randomised blocks on a real site, and how far a simulator of the same blocks is from them. Shell.
 
 Every block begins its cell's script anew with a seed of its own. The simulator plays the same blocks twice: on a prompt
-host, and where host and worker are as slow as these were seen to be; the aim is about the second, both are reported, and every kind of
+host, and where host and worker are as slow as they were seen to be in each block; the aim is about the second, both are reported, and every kind of
 frame that makes a difference is named. Without a simulator the figures of the real half stand alone and the aim is not
 met.
 """
@@ -18,11 +18,12 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from bench.deadline_apart import apart, came_of, note_of
-from bench.deadline_host import Place, place_of
+from bench.deadline_host import place_of
 from bench.deadline_judge import own_pixels
 from bench.deadline_real import policy_here
 from bench.deadline_stage import Plan, Stage, prepare
 from bench.deadline_witness import Witness
+from bench.world.place import Place
 from headway.report import quantiles
 
 HEADSET = "hs-1"
@@ -65,7 +66,7 @@ Lines = Mapping[str, Sequence[Event]]  # of frames, by cell
 class Simulate(Protocol):
     """Plays the blocks on a virtual clock."""
 
-    def __call__(self, blocks: Sequence[Block], *, place: Place) -> Lines:
+    def __call__(self, blocks: Sequence[Block], *, places: Sequence[Place]) -> Lines:
         """The lines of the frames that were scheduled in each cell's blocks."""
 
 
@@ -88,10 +89,10 @@ def measure(
             frames = [line for line in stage.finish() if line["kind"] == "frame"]
         host = witness.facts()
     real = {cell: _inside(cell, blocks, spans, frames) for cell in CELLS}
-    seen = place_of([frame for lines in real.values() for frame in lines])
+    places = _places(spans, frames)
     progress("the same blocks, simulated")
-    simulated = simulate(blocks, place=seen) if simulate else {}
-    prompt = simulate(blocks, place=Place()) if simulate else {}
+    simulated = simulate(blocks, places=places) if simulate else {}
+    prompt = simulate(blocks, places=[Place()] * len(blocks)) if simulate else {}
     rows = [
         cell_row(cell, real[cell], simulated=simulated.get(cell, ()), prompt=prompt.get(cell, ()))
         for cell in CELLS
@@ -101,10 +102,12 @@ def measure(
         "device_class": chosen.device_class,
         "deadline_ms": DEADLINE_MS,
         "block_s": BLOCK_S,
-        "blocks": [{"cell": block.cell, "seed": block.seed} for block in blocks],
+        "blocks": [
+            {"cell": block.cell, "seed": block.seed, "place": asdict(place)}
+            for block, place in zip(blocks, places, strict=True)
+        ],
         "rows": rows,
         "host": host,
-        "place_simulated": asdict(seen),
         "aims": [_aim(rows)],
     }
 
@@ -122,6 +125,15 @@ def _play(stage: Stage, block: Block, *, progress: Callable[[str], None]) -> tup
     begin_ns = time.monotonic_ns()
     time.sleep(BLOCK_S)
     return begin_ns, time.monotonic_ns()
+
+
+def _places(spans: Sequence[tuple[int, int]], frames: Sequence[Event]) -> list[Place]:
+    """Where each block was played; what a block says nothing of is as it was in all of them."""
+    over_all = place_of(frames, otherwise=Place())
+    return [
+        place_of([frame for frame in frames if begin <= frame["scheduled_ns"] < end], otherwise=over_all)
+        for begin, end in spans
+    ]
 
 
 def _inside(

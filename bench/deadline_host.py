@@ -8,13 +8,13 @@ were answered with, or when, goes in.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bench.world.host import HOSTS, Host, Table
-from bench.world.site import DECODE_NS, RUN_MS
+from bench.world.place import Place
+from bench.world.site import DECODE_NS
 from edge_node.device_class import FRACTIONS, Quantile
 from edge_node.energy import ENCODE_NS
 
@@ -28,21 +28,13 @@ LEFT = frozenset({"offload", "split"})
 Event = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a simulated headset is."""
-
-    host: Host = HOSTS["prompt"]
-    worker_run_ms: Quantile = RUN_MS
-
-
-def place_of(frames: Sequence[Event]) -> Place:
-    """What these lines show; what they say nothing of is as the world has it anyway."""
+def place_of(frames: Sequence[Event], *, otherwise: Place) -> Place:
+    """What these lines show; what they say nothing of is as it is ``otherwise``."""
     worker_ms = worker_took_ms(frames)
-    runs_ms: Quantile = RUN_MS
+    runs_ms: Quantile = otherwise.worker_run_ms
     if len(worker_ms) >= FEW:
         runs_ms = tuple(round(float(value), 4) for value in np.quantile(worker_ms, FRACTIONS))
-    return Place(host=host_of(frames), worker_run_ms=runs_ms)
+    return Place(host=host_of(frames) if frames else otherwise.host, worker_run_ms=runs_ms)
 
 
 def worker_took_ms(frames: Sequence[Event]) -> list[float]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.world.headset import Seen
 from bench.world.host import HOSTS
+from bench.world.place import Place
 from bench.world.run import Setting, simulate, summary
 from bench.world.site import Fault
 from edge_node.flight import Flight
@@ -100,7 +101,7 @@ def _run(job: tuple[str, Row, int, int]) -> dict[str, Any]:
     setting = Setting(
         link=LINK,
         config=config,
-        host=HOSTS[row.host],
+        place=Place(host=HOSTS[row.host]),
         frames=frames,
         seed=seed + 1,
         faults=FAULTS,

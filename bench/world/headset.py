@@ -65,7 +65,7 @@ class Headset:
     ) -> None:
         self._agenda, self._draws, self._fps, self._phase = agenda, draws, fps, phase
         self.seen = Seen()
-        self._rng, self._device, self._host = JobDraws(draws), device, host
+        self._rng, self._device, self.host = JobDraws(draws), device, host
         self._way = way
         self._wake_ns: int | None = None
         self._traces = 0
@@ -100,7 +100,7 @@ class Headset:
             result=shows(job.frame_id, rois=job.rois),
             error="",
             started_ns=started_ns,
-            ended_ns=started_ns + at_ns(self._host.run, share=self._draws.share("host run", job.frame_id)),
+            ended_ns=started_ns + at_ns(self.host.run, share=self._draws.share("host run", job.frame_id)),
         )
         self.seen.counts["local_runs"] += 1
         self.seen.runs[job.frame_id] += 1
@@ -167,7 +167,7 @@ class Headset:
         self.do(self.journey.tick)
 
     def _lateness_ns(self, number: int) -> int:
-        return at_ns(self._host.lateness, share=self._draws.share("wake", number))
+        return at_ns(self.host.lateness, share=self._draws.share("wake", number))
 
     def _note_switch(self, flight: Flight, before: Path, reason: str) -> None:
         del reason

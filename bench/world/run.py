@@ -9,12 +9,11 @@ import numpy as np
 
 from bench.world.agenda import Agenda, Draws
 from bench.world.headset import Headset, Seen
-from bench.world.host import HOSTS, Host
 from bench.world.load import Load, Others
-from bench.world.site import RUN_MS, WORKER, Broker, Fault, Worker
+from bench.world.place import USUAL, Place
+from bench.world.site import WORKER, Broker, Fault, Worker
 from bench.world.way import Way
 from edge_node.decide import Path
-from edge_node.device_class import Quantile
 from edge_node.flight import Flight, frame_line
 from edge_node.outcome import Outcome
 from headway.link_model import LinkModel
@@ -30,11 +29,12 @@ HEADSET = "d-1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """From ``at_s`` on the link is this one, begun anew with a seed of its own."""
+    """From ``at_s`` on the link is this one, begun anew with a seed of its own, and the place that one."""
 
     at_s: float
     link: LinkSpec
     seed: int
+    place: Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +44,7 @@ class Setting:
     link: LinkSpec
     config: SplitConfig
     device: str = "xr-fast"
-    host: Host = HOSTS["prompt"]
-    worker_run_ms: Quantile = RUN_MS
+    place: Place = USUAL
     frames: int = 3000
     seed: int = 1
     fps: float = 30.0
@@ -68,7 +67,10 @@ def simulate_site(setting: Setting, *, headsets: int) -> list[tuple[Seen, Counte
     broker = Broker(setting.faults)
     workers = {
         f"w-{number + 1}": Worker(
-            agenda, draws=draws, faults=setting.faults if number == 0 else (), run_ms=setting.worker_run_ms
+            agenda,
+            draws=draws,
+            faults=setting.faults if number == 0 else (),
+            run_ms=setting.place.worker_run_ms,
         )
         for number in range(setting.workers)
     }
@@ -103,8 +105,6 @@ def _enter(
     seed = setting.seed + number * NEXT_HEADSET
     draws = Draws(seed)
     link = LinkModel(setting.link, seed=seed)
-    for change in setting.changes:
-        agenda.at(round(change.at_s * NS_PER_S), partial(_become, link, change, agenda))
     way = Way(
         agenda,
         link=link,
@@ -122,14 +122,22 @@ def _enter(
         config=setting.config,
         draws=draws,
         fps=setting.fps,
-        host=setting.host,
+        host=setting.place.host,
         phase=phase,
     )
+    for change in setting.changes:
+        become = partial(_become, change, agenda, link=link, headset=headset, workers=workers)
+        agenda.at(round(change.at_s * NS_PER_S), become)
     return headset, way
 
 
-def _become(link: LinkModel, change: Change, agenda: Agenda) -> None:
+def _become(
+    change: Change, agenda: Agenda, *, link: LinkModel, headset: Headset, workers: Mapping[str, Worker]
+) -> None:
     link.become(change.link, now_ns=agenda.now_ns, seed=change.seed)
+    headset.host = change.place.host
+    for worker in workers.values():
+        worker.run_ms = change.place.worker_run_ms
 
 
 def _plan_faults(faults: tuple[Fault, ...], agenda: Agenda, *, worker: Worker, ways: list[Way]) -> None:

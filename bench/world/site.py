@@ -77,7 +77,7 @@ class Worker:
         slots: int = SLOTS,
         run_ms: Quantile = RUN_MS,
     ) -> None:
-        self._agenda, self._run_ms = agenda, run_ms
+        self._agenda, self.run_ms = agenda, run_ms
         self._draws = draws
         self._kills = [fault for fault in faults if fault.kind == "worker-kill"]
         self._count = slots
@@ -113,7 +113,7 @@ class Worker:
         self._free -= 1
         intake, queue_ns = self._intake, self._agenda.now_ns - request.received_ns
         share = self._draws.share(f"worker run {request.device}", request.header.frame_id)
-        run_ns = round(interpolate(self._run_ms, fraction=share) * NS_PER_MS)
+        run_ns = round(interpolate(self.run_ms, fraction=share) * NS_PER_MS)
 
         def end() -> None:
             if self._intake is not intake:  # it died meanwhile

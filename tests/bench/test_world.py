@@ -6,10 +6,10 @@ import pytest
 
 from bench.deadline_apart import came_of
 from bench.deadline_cells import Block, plan
-from bench.deadline_host import Place
 from bench.world.blocks import simulate_blocks
 from bench.world.host import Host
 from bench.world.load import Load
+from bench.world.place import Place
 from bench.world.run import Setting, lines, simulate, simulate_site, summary
 from bench.world.site import RUN_MS, Fault
 from edge_node.outcome import Outcome
@@ -62,7 +62,7 @@ def test_a_near_worker_answers_what_a_local_policy_computes_itself() -> None:
 def test_blocks_of_links_are_played_in_their_order():
     """The outage keeps frames here, the clean link sends them; all are answered."""
     blocks = plan(each=1, seed=4)
-    found = simulate_blocks(blocks, place=Place())
+    found = simulate_blocks(blocks, places=[Place()] * 4)
     assert found.keys() == {"clean", "jitter", "step", "outage"}
     came = {cell: came_of(frames) for cell, frames in found.items()}
     assert all(each["hit_rate"] > 0.9 and each["frames"] == 450 for each in came.values())
@@ -76,12 +76,21 @@ def test_what_was_seen_of_host_and_worker_makes_the_same_blocks_worse():
     slow = (25.0, 25.0, 26.0, 28.0, 30.0, 30.0)
     places = (Place(), Place(host=late), Place(worker_run_ms=slow))
     prompt, on_late_host, slow_worker = (
-        came_of(simulate_blocks(blocks, place=place)["clean"]) for place in places
+        came_of(simulate_blocks(blocks, places=[place])["clean"]) for place in places
     )
     assert on_late_host["hit_rate"] < prompt["hit_rate"] - 0.05
     by = [came["kinds"].get("by the worker", 0.0) for came in (prompt, slow_worker)]
     assert by[0] > 0.9 > 0.5 > by[1]
     assert prompt["worker_took_ms"]["p50"] == pytest.approx(RUN_MS[2], abs=0.5)
+
+
+def test_each_block_is_played_where_it_was():
+    """A host that is late in one block is prompt again in the next."""
+    blocks = [Block(cell="clean", seed=1), Block(cell="step", seed=2)]
+    late = Place(host=Host(lateness=((0.0, 20.0), (1.0, 30.0)), run=((0.0, 3.5), (1.0, 3.5))))
+    found = simulate_blocks(blocks, places=[late, Place()])
+    assert came_of(found["clean"])["hit_rate"] < 0.5
+    assert came_of(found["step"])["hit_rate"] > 0.9
 
 
 def test_a_worker_that_others_ask_too_answers_fewer_frames():
