@@ -10,7 +10,7 @@ from edge_node.policies.base import BYTES_PER_MB, Considered, Path
 from schemas.deployments import Weights
 
 LEAST_SAMPLES = 3  # of the link, before it is believed
-WORTH = 0.04  # a hundredth of a chance more, where a quarter is asked
+WORTH, WORTH_HERE = 0.2, 0.04  # five in a hundred more, where a quarter is asked; less to go on leaving
 NAMES = {Path.LOCAL: "staying", Path.OFFLOAD: "a picture", Path.SPLIT: "the split"}
 
 
@@ -26,17 +26,17 @@ def turn_down_the_unlikely(
 ) -> None:
     """Of ways that leave: those the link does not promise enough for. ``here``: where the last frame went.
 
-    A frame that has little to lose here leaves for less: if that makes it surer by ``WORTH`` of what is asked. The
-    first row is the run here.
+    A frame that has little to lose here leaves for less: if that makes it surer by ``WORTH`` of what is asked. The first
+    row is the run here.
     """
     staying = rows[0].p_on_time
     for row in rows:
         if row.why_not or row.path is Path.LOCAL:
             continue
-        asked = floor_here if row.path is here else floor
+        asked, worth = (floor_here, WORTH_HERE) if row.path is here else (floor, WORTH)
         if row.path is not here and row.samples < LEAST_SAMPLES:
             row.why_not = "too little is known of the link"
-        elif row.p_remote < asked and row.p_on_time - staying < WORTH * asked:
+        elif row.p_remote < asked and row.p_on_time - staying < worth * asked:
             row.why_not = f"only {row.p_remote:.2f} to be back in time, asked are {asked:.2f}"
             row.unsure = True
 

@@ -169,9 +169,17 @@ def test_a_frame_that_is_borne_is_as_sure_as_one_that_stays_by_its_own_run_at_on
 
 
 def test_a_frame_that_has_little_to_lose_here_leaves_for_less_and_none_floods_a_dead_link():
-    assert Rider().ride(0.2, S, p_now=0.6, p_hedged=0.6).up
+    assert Rider().ride(0.3, S, p_now=0.6, p_hedged=0.6).up
     assert not Rider().ride(0.2, S, p_now=0.95, p_hedged=0.95).up
-    assert not Rider().ride(0.015, S, p_now=0.0, p_hedged=0.0).up
+    assert not Rider().ride(0.05, S, p_now=0.0, p_hedged=0.0).up
+
+
+def test_a_frame_that_leaves_for_little_goes_on_leaving_for_less():
+    little = {"p_now": 0.6, "p_hedged": 0.6}
+    rider = Rider().ride(0.3, S, **little)
+    assert rider.ride(0.1, 5 * S, **little).falls == []
+    assert not Rider().ride(0.1, 5 * S, **little).up
+    assert rider.ride(0.01, S, **little).falls
 
 
 @pytest.mark.parametrize("p", [FLOOR * DOWN_SHARE, 0.9 * FLOOR, FLOOR - 1e-9])
