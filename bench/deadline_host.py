@@ -20,7 +20,8 @@ from edge_node.energy import ENCODE_NS
 
 SHARES = (0.0, 0.5, 0.9, 0.99, 0.999, 1.0)
 LEAST_MS = 0.02
-FEW = 100  # frames that left; with fewer, all count, and nothing is said of the worker
+FEW = 100  # frames that left; with fewer, all count
+FEW_REPLIES = 10  # with fewer nothing is said of the worker; a slow one is asked seldom, so few must do
 NS_PER_MS = 1e6
 FINISHED = frozenset({"ok", "late"})
 LEFT = frozenset({"offload", "split"})
@@ -32,7 +33,7 @@ def place_of(frames: Sequence[Event], *, otherwise: Place) -> Place:
     """What these lines show; what they say nothing of is as it is ``otherwise``."""
     worker_ms = worker_took_ms(frames)
     runs_ms: Quantile = otherwise.worker_run_ms
-    if len(worker_ms) >= FEW:
+    if len(worker_ms) >= FEW_REPLIES:
         runs_ms = tuple(round(float(value), 4) for value in np.quantile(worker_ms, FRACTIONS))
     return Place(host=host_of(frames) if frames else otherwise.host, worker_run_ms=runs_ms)
 
