@@ -90,11 +90,9 @@ class Routes:
             return known
         return 0 if engine.parts is None else engine.parts.up_bytes + PART_HEAD_BYTES
 
-    def part_forecast(self, worker: str, engine: Engine, *, now_ns: int) -> Forecast:
-        """What to expect of the live tensors at this engine's cut, sent now."""
-        return self.of(worker).forecast(
-            payload_bytes=self.part_bytes(engine), way=_split_way(engine.cut), now_ns=now_ns
-        )
+    def part_forecast(self, worker: str, cut: int, *, payload_bytes: int, now_ns: int) -> Forecast:
+        """What to expect of so many bytes of live tensors at this cut, sent now."""
+        return self.of(worker).forecast(payload_bytes=payload_bytes, way=_split_way(cut), now_ns=now_ns)
 
     def picture_left(
         self,

@@ -48,8 +48,10 @@ class WayOut:
         """What the policy may know of a frame now; ``head_by_ns``: a head that ends later is too late."""
         remote = self._remote
         worker = remote.worker(now_ns=now_ns)
-        cuts = self._local.engine.cuts
-        pairs = tuple([self._pair(cut, head_by_ns, now_ns=now_ns) for cut in cuts]) if cuts else ()
+        engine = self._local.engine
+        pairs: tuple[PairView, ...] = ()
+        if engine.parts is not None:
+            pairs = tuple([self._pair(cut, head_by_ns, now_ns=now_ns) for cut in engine.cuts])
         offloads = remote.rungs(worker, now_ns=now_ns)
         return LinkView(
             worker=worker,
@@ -83,8 +85,8 @@ class WayOut:
         pair = PairView(placement=parts.placement, part=part)
         pair.too_late = now_ns + times.usual_ns(JobKind.HEAD, 0.5, share=share, cut=cut) >= head_by_ns
         if part.worker is not None and not part.reason:
-            pair.forecast = remote.routes.part_forecast(part.worker, engine, now_ns=now_ns)
-            pair.payload_bytes = remote.routes.part_bytes(engine)
+            size = pair.payload_bytes = remote.routes.part_bytes(engine)
+            pair.forecast = remote.routes.part_forecast(part.worker, cut, payload_bytes=size, now_ns=now_ns)
             pair.head_ns = times.usual_ns(JobKind.HEAD, MOSTLY, share=share, cut=cut)
             pair.tail_ns = times.usual_ns(JobKind.TAIL, MOSTLY, share=parts.tail_share, cut=cut)
         return pair
