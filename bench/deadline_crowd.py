@@ -152,7 +152,7 @@ class Crowd:
         jitter: float,
         rng: random.Random,
         each: Callable[[], None] = lambda: None,
-        frames_a_ping: float = 4.0,
+        frames_a_ping: float = 1.0,
     ) -> tuple[list[Asked], list[Pinged]]:
         """Each sends at its own pace, whatever it hears, and pings at times of their own; ``each`` is called before every frame."""
         marks = {name: len(self._headsets[name].asked) for name in periods_s}

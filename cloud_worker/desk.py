@@ -3,7 +3,8 @@
 Reads the topic and the bytes, answers pings at once, and hands requests for work on. Every message that comes
 in is either counted as dropped (retained, repeated, no request at all, more than can even be refused) or gets exactly
 one reply. The sender is the one in the topic, which the broker's access list attests; a header that disagrees is
-malformed. What comes in is looked at between two turns of reading, so that reading keeps up with what comes.
+malformed. What comes in is looked at as it comes, and from a slice of time on between two turns of reading: reading has
+to keep up with what comes.
 """
 
 from collections.abc import Callable
@@ -60,13 +61,19 @@ class Desk:
         self._max_payload_bytes = max_payload_bytes
         self._inbox = Inbox()
         self._look_waits = False
+        self._spent_ns = 0  # in this turn of reading, on messages that were looked at as they came
         self._aging = Aging()
         self._repeats = Repeats()
 
     def receive(self, delivery: Delivery) -> None:
         """Take in one message; a handler of the data road."""
         self._tally.note("received")
-        self._inbox.put(delivery)
+        if len(self._inbox) or self._spent_ns > SLICE_NS:
+            self._inbox.put(delivery)
+        else:  # at once, so that its reply leaves with this turn
+            began_ns = self._clock_ns()
+            self._open(delivery)
+            self._spent_ns += self._clock_ns() - began_ns
         self._look_soon()
 
     def _look_soon(self) -> None:
@@ -76,7 +83,7 @@ class Desk:
 
     def _look(self) -> None:
         """Look at what waits, for a slice of time."""
-        self._look_waits = False
+        self._look_waits, self._spent_ns = False, 0
         shed, ends_ns = self._inbox.shed, self._clock_ns() + SLICE_NS
         while (now_ns := self._clock_ns()) < ends_ns and (delivery := self._inbox.take(now_ns=now_ns)):
             self._open(delivery)
