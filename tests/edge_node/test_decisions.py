@@ -146,6 +146,28 @@ def test_the_newest_are_kept_oldest_first():
     assert [row["frame_id"] for row in kept.rows()] == list(range(9, KEPT + 9))
 
 
+def test_a_split_says_at_which_pair_and_other_ways_say_nothing_of_it():
+    split = Considered(path=Path.SPLIT, worker="w-1", p_on_time=0.9, placement=Placement(start=20, end=59))
+    here = Considered(path=Path.LOCAL, worker=None, p_on_time=0.9)
+    decision = Decision(
+        path=Path.SPLIT, worker="w-1", reason="r", placement=split.placement, considered=(here, split)
+    )
+    kept = Decisions()
+    kept.note(flight(0), LinkView(worker="w-1", ready=True), decision, policy="deadline")
+    (row,) = kept.rows()
+    assert row["placement"] == "20:59"
+    assert [told.get("placement") for told in row["considered"]] == [None, "20:59"]
+
+
+def test_candidates_are_told_of_the_newest_decisions_as_far_as_they_fit():
+    ways = (Considered(path=Path.LOCAL, worker=None, p_on_time=0.9),) * 30
+    kept = Decisions()
+    for frame_id in range(5):
+        view = LinkView(worker=None, ready=True)
+        kept.note(flight(frame_id), view, offload(considered=ways), policy="deadline")
+    assert [len(row["considered"]) for row in kept.rows()] == [0, 0, 30, 30, 30]
+
+
 CHANCE = st.one_of(st.none(), st.floats(0, 1))
 
 

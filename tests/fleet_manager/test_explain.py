@@ -143,3 +143,14 @@ def test_values_are_shown_with_their_units(name, value, text):
 
 def test_the_table_of_commands_has_the_question():
     assert "explain" in [command.callback.__name__ for command in APPS["device"].registered_commands]
+
+
+def test_a_split_is_shown_with_where_it_cuts():
+    split = {
+        "frame_id": 7,
+        "path": "split",
+        "placement": "20:59",
+        "considered": [{"path": "split", "placement": "13:59"}],
+    }
+    assert decisions([split])[0][1] == "split 20:59"
+    assert candidates(split)[0][0] == "split 13:59"
