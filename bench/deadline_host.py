@@ -18,7 +18,19 @@ from bench.world.site import DECODE_NS
 from edge_node.device_class import FRACTIONS, Quantile
 from edge_node.energy import ENCODE_NS
 
-SHARES = (0.0, 0.5, 0.9, 0.99, 0.999, 1.0)
+SHARES = (
+    0.0,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    0.9,
+    0.95,
+    0.98,
+    0.99,
+    0.999,
+    1.0,
+)  # close, for straight lines between them lie above a tail
 LEAST_MS = 0.02
 FEW = 100  # frames that left; with fewer, all count
 FEW_REPLIES = 10  # with fewer nothing is said of the worker; a slow one is asked seldom, so few must do
