@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 
@@ -9,13 +10,13 @@ from edge_node.record import record
 from edge_node.thread_priority import stand_back
 
 
-def main(arguments: list[str]) -> int:
-    """Record EVENTS over RING into OUT."""
+def main(arguments: list[str]) -> NoReturn:
+    """Record EVENTS over RING into OUT, again and again until it is ended: how fast it is must not decide how long."""
     stand_back()
     cv2.setNumThreads(1)
-    record(*(Path(argument) for argument in arguments))
-    return 0
+    while True:
+        record(*(Path(argument) for argument in arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -16,6 +16,7 @@ from queue import Empty, Full, Queue
 import structlog
 
 from edge_node.errors import StoreError
+from edge_node.thread_priority import stand_beside
 
 _log = structlog.get_logger("edge_node.events")
 
@@ -70,6 +71,7 @@ class EventFile:
             self.dropped += lines
 
     def _write(self, file: FileIO) -> None:
+        stand_beside()  # it makes text while it holds the interpreter
         with file:
             batch: list[Mapping[str, object]] = []
             flushed_s = time.monotonic()

@@ -32,7 +32,7 @@ from edge_node.recording import Recording
 from edge_node.settings import NodeSettings
 from edge_node.sources import open_source
 from edge_node.state_lock import held
-from edge_node.thread_priority import prompt_thread
+from edge_node.thread_priority import prompt_thread, stand_beside
 from inference.runtimes.registry import open_runtime
 from inference.tasks.hands import HandsConfig
 from schemas.topics import topic
@@ -81,6 +81,7 @@ def _run_held(settings: NodeSettings, *, on_ready: Callable[[Headset], None]) ->
     source = open_source(settings.source, _place(settings))
     try:
         with Reactor(name=settings.device) as reactor:
+            reactor.call_soon(stand_beside)
             identity = _identity(settings, runtimes={runtime.name: runtime.version})
             headset = Headset(
                 settings,

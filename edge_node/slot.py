@@ -11,15 +11,16 @@ from queue import SimpleQueue
 import structlog
 
 from edge_node.jobs import Job, JobDone, JobKind
-from edge_node.thread_priority import make_thread_nice
+from edge_node.thread_priority import stand_beside
 from inference.errors import InferenceError, TaskError
 from inference.split.hands import Looked
 from inference.tasks.hands import HandsResult
 
 _log = structlog.get_logger("edge_node.slot")
 
-# On a full machine whoever answers, sends and keeps the time has to wake before whoever computes:
-# without it three headsets on two busy cores skipped up to 2 % of their frames, with it none.
+# On a full machine whoever answers, sends and keeps the time has to wake before whoever computes: without it three
+# headsets on two busy cores skipped up to 2 % of their frames, with it none. Real-time priorities do that better: a
+# thread that only stands back can be put off its core by any process while it holds the interpreter.
 SLOT_NICENESS = 5
 
 
@@ -45,7 +46,7 @@ class Slot:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        make_thread_nice(SLOT_NICENESS)
+        stand_beside(otherwise_nice=SLOT_NICENESS)
         while (job := self._jobs.get()) is not None:
             started_ns = self._clock_ns()
             found, error = _done(job)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from edge_node.thread_priority import BEHIND, Priority, prompt_thread
+from edge_node.thread_priority import BEHIND, BESIDE_FRAMES, FRAMES, Priority, prompt_thread, stand_beside
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no priorities of threads")
 
@@ -47,3 +47,45 @@ def test_a_process_that_stands_back_runs_only_where_nobody_else_wants_a_core():
     policy, niceness = done.stdout.split()
     assert int(policy) == os.SCHED_IDLE
     assert int(niceness) == os.nice(0) + BEHIND
+
+
+def scheduled(otherwise_nice):
+    """How a thread is scheduled that stands beside frames, and what it starts."""
+    seen = []
+
+    def look():
+        who = threading.get_native_id()
+        seen.append((os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK, os.sched_getparam(0).sched_priority))
+        seen.append(os.getpriority(os.PRIO_PROCESS, who))
+
+    def beside():
+        stand_beside(otherwise_nice=otherwise_nice)
+        look()
+        other = threading.Thread(target=look)
+        other.start()
+        other.join()
+
+    thread = threading.Thread(target=beside)
+    thread.start()
+    thread.join()
+    return seen
+
+
+def test_what_shares_the_interpreter_with_frames_goes_before_others_and_after_them():
+    own, _, started, _ = scheduled(5)
+    if own[0] == os.SCHED_OTHER:
+        pytest.skip("this user may not use real-time priorities")
+    assert own == (os.SCHED_RR, BESIDE_FRAMES)
+    assert BESIDE_FRAMES < FRAMES
+    assert started == (os.SCHED_OTHER, 0)
+
+
+def test_where_the_system_refuses_a_thread_that_computes_stands_back(monkeypatch):
+    def refuse(*_arguments):
+        raise PermissionError
+
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    own, niceness, _, _ = scheduled(5)
+    assert (own[0], niceness) == (os.SCHED_OTHER, 5)
+    assert scheduled(0)[1] == usual
